@@ -1,0 +1,1 @@
+"""Curved variational inference: spherical, hyperbolic and Euclidean latent spaces for single-cell data."""
