@@ -1,0 +1,165 @@
+"""The unit sphere."""
+
+from __future__ import annotations
+
+from math import pi
+
+import torch
+from torch import Tensor
+
+from curvi.manifolds._base import Manifold, checked_dim, checked_weights, contains_finite
+
+
+class Sphere(Manifold, name="sphere"):
+    r"""Unit sphere :math:`S^d = \{x \in \mathbb{R}^{d+1} : \lVert x \rVert = 1\}`, with the angle as its distance.
+
+    The origin is :math:`(1, 0, \dots, 0)`. Between antipodal points every direction is a shortest one; :meth:`log`,
+    :meth:`transport` and :meth:`log0` then choose the same one of them.
+
+    Parameters
+    ----------
+    dim
+        Intrinsic dimension :math:`d \ge 1`: 1 is the circle, 2 the globe. Points have ``dim + 1`` numbers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> globe = Sphere(2)
+    >>> x, y = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])
+    >>> round(float(globe.dist(x, globe.project(y))), 4)
+    1.5708
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = checked_dim(dim)
+        self.ambient_dim = self.dim + 1
+        self.register_buffer("origin", torch.eye(1, self.ambient_dim)[0], persistent=False)
+
+    def project(self, x: Tensor) -> Tensor:
+        """The unit vector in the direction of ``x (..., dim + 1)``; a row of zeros becomes the origin."""
+        # The direction has no scale, so that a detached one keeps squares from overflow and underflow.
+        size = x.detach().abs().amax(-1, keepdim=True)
+        x = torch.where(size == 0, self.origin.to(x), x / size.clamp_min(torch.finfo(x.dtype).tiny))
+        return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+
+    def exp(self, x: Tensor, u: Tensor) -> Tensor:
+        r""":math:`\cos(r)\, x + \sin(r)\, u / r` with :math:`r = \lVert u \rVert`, ``(..., dim + 1)``."""
+        r = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+        return torch.cos(r) * x + _sinc(r) * u
+
+    def log(self, x: Tensor, y: Tensor) -> Tensor:
+        r"""The vector at ``x`` of length :math:`d(x, y) \le \pi` towards ``y``, ``(..., dim + 1)``."""
+        u = _tangent(x, _tangent(x, y - x))
+        sine = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+        angle = self.dist(x, y)[..., None]
+        u = torch.where(sine > 0, u * (angle / torch.where(sine > 0, sine, 1.0)), u)
+        return torch.where((sine == 0) & (angle > 1.0), pi * _any_tangent(x), u)
+
+    def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
+        r""":math:`u - 2 s \langle s, u\rangle / \lVert s\rVert^2` with :math:`s = x + y`, ``(..., dim + 1)``.
+
+        On vectors that are tangent at ``x`` this reflection agrees with the rotation that takes ``x`` to ``y``.
+        """
+        s = x + y
+        s = torch.where((s == 0).all(-1, keepdim=True), _any_tangent(x), s)
+        s = s / torch.linalg.vector_norm(s, dim=-1, keepdim=True)
+        return u - 2 * s * (s * u).sum(-1, keepdim=True)
+
+    def exp0(self, v: Tensor) -> Tensor:
+        r""":math:`(\cos r, \sin(r)\, v / r)` with :math:`r = \lVert v \rVert`, ``(..., dim + 1)``."""
+        r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+        return torch.cat([torch.cos(r), _sinc(r) * v], -1)
+
+    def log0(self, y: Tensor) -> Tensor:
+        r"""Tangent coordinates at the origin of ``y (..., dim + 1)``: ``(..., dim)``, no longer than :math:`\pi`."""
+        # From the vector at the origin; its first number is 0 by construction.
+        return self.log(self.origin.to(y), y)[..., 1:]
+
+    def dist(self, x: Tensor, y: Tensor) -> Tensor:
+        r"""The angle in :math:`[0, \pi]`, shape ``(...)``, as accurate at 0 and at :math:`\pi` as in between."""
+        near, far = torch.linalg.vector_norm(x - y, dim=-1), torch.linalg.vector_norm(x + y, dim=-1)
+        return 2 * torch.atan2(near, far)
+
+    def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
+        r""":math:`(d - 1) \log(\sin r / r)` with :math:`r = \lVert u \rVert < \pi`, shape ``(...)``."""
+        r = torch.linalg.vector_norm(u, dim=-1)
+        value = (self.dim - 1) * torch.log(_sinc(r).abs())
+        return value.expand(torch.broadcast_shapes(x.shape, u.shape)[:-1])
+
+    @torch.no_grad()
+    def mean(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The Frechet mean ``(dim + 1,)`` of points ``x (n, dim + 1)``, by steps to the mean of the tangent vectors.
+
+        It is unique if all points lie in an open half sphere :cite:p:`Afsari2011`. Otherwise the descent is repeated
+        from both ends of all principal axes, and the lowest point wins.
+
+        Raises
+        ------
+        ValueError
+            If the mean is not unique (as that of two antipodal points), if there are no points, or if the weights are
+            negative, all 0 or not one a point.
+        """
+        points = x.to(torch.float64)
+        shares = checked_weights(points, weights)
+        points, shares = points[shares > 0], shares[shares > 0]
+        centre = shares @ points
+        start = self.project(centre)
+        if bool((points @ start > 1e-6).all()):
+            return self._descend(start, points, shares).to(x)
+        axes = torch.linalg.eigh(points.T @ (shares[:, None] * points)).eigenvectors.T
+        ends = torch.stack([self._descend(point, points, shares) for point in torch.cat([start[None], axes, -axes])])
+        spread = torch.stack([shares @ self.dist(end, points).square() for end in ends])
+        best = ends[spread.argmin()]
+        tied = spread <= spread.min() * (1 + 1e-9)
+        if bool((self.dist(best, ends[tied]) > 1e-3).any()):
+            raise ValueError(
+                "the mean of `x` on the sphere is not unique: points that lie all around it have several centres, as "
+                "two antipodal points do. Take the mean of fewer points that are closer together."
+            )
+        return best.to(x)
+
+    def _descend(self, point: Tensor, points: Tensor, shares: Tensor) -> Tensor:
+        # The Hessian of half the squared distance is at most 1 on a sphere, so that steps of size 1 always descend.
+        for _ in range(1000):
+            step = shares @ self.log(point, points)
+            point = self.project(self.exp(point, step))
+            if bool(torch.linalg.vector_norm(step) < 1e-12):
+                break
+        return point
+
+    def contains(self, x: Tensor, atol: float = 1e-5) -> tuple[bool, str]:
+        """Whether the rows of ``x (..., dim + 1)`` have length 1 up to ``atol``, and if not, why."""
+        finite = contains_finite(x, self.ambient_dim)
+        if not finite[0] or x.numel() == 0:
+            return finite
+        worst = float((torch.linalg.vector_norm(x.double(), dim=-1) - 1).abs().max())
+        if worst > atol:
+            return False, f"points must have length 1; the worst is off by {worst:.3g}, more than {atol:g}."
+        return True, ""
+
+    def config(self) -> dict[str, object]:
+        """``name`` and ``dim``."""
+        return {"name": self.name, "dim": self.dim}
+
+
+def _tangent(x: Tensor, u: Tensor) -> Tensor:
+    """The part of ``u`` that is orthogonal to unit rows ``x``."""
+    return u - x * (x * u).sum(-1, keepdim=True)
+
+
+def _any_tangent(x: Tensor) -> Tensor:
+    """Some unit row orthogonal to each unit row of ``x``: the axis that is least in ``x``, made orthogonal."""
+    x = x.detach()
+    axis = torch.zeros_like(x).scatter(-1, x.abs().argmin(-1, keepdim=True), 1.0)
+    u = _tangent(x, axis)
+    return u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+
+
+def _sinc(r: Tensor) -> Tensor:
+    """sin(r) / r, with a series near 0 where the gradient of the quotient is all rounding error."""
+    small = r < 0.1
+    s = torch.where(small, r, 0.0).square()
+    series = 1 - s / 6 * (1 - s / 20 * (1 - s / 42 * (1 - s / 72)))
+    safe = torch.where(small, 1.0, r)
+    return torch.where(small, series, torch.sin(safe) / safe)
