@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 class Named:
     """Mixin that lets a family of classes be looked up by short names.
 
-    A direct subclass opens a *family* and says which argument its names are given to; every further subclass that passes
-    ``name=`` joins that family the moment its module is imported. A subclass without a name stays abstract and unlisted.
+    A direct subclass opens a *family* and says which argument its names are given to; every further subclass that
+    passes ``name=`` joins that family the moment its module is imported. A subclass without a name stays abstract and
+    unlisted.
 
     Examples
     --------

@@ -1,0 +1,190 @@
+"""Minibatches of cells from a registered AnnData, sparse or dense, in memory or on disk, in the order asked for."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from scvi import REGISTRY_KEYS, settings
+from scvi.dataloaders import BatchDistributedSampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scvi.data import AnnDataManager
+
+# The host's codes; everything else it registers is a number.
+_CODES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY, REGISTRY_KEYS.CAT_COVS_KEY, REGISTRY_KEYS.INDICES_KEY)
+
+
+def read_rows(matrix: Any, rows: np.ndarray) -> Any:
+    """Rows of an in-memory or on-disk matrix, sparse or dense, in the order and as often as ``rows`` names them."""
+    if isinstance(matrix, np.ndarray) or issparse(matrix):
+        return matrix[rows]
+    # On disk, rows can only be read sorted and once each.
+    unique, inverse = np.unique(rows, return_inverse=True)
+    return matrix[unique][inverse]
+
+
+def row_blocks(matrix: Any, n_rows: int = 4096) -> Iterator[Any]:
+    """Successive blocks of ``n_rows`` rows of a matrix, in memory or on disk."""
+    for start in range(0, matrix.shape[0], n_rows):
+        yield matrix[start : start + n_rows]
+
+
+class CellDataset(Dataset):
+    """The registered fields of an AnnData, read by lists of rows.
+
+    Parameters
+    ----------
+    adata_manager
+        The host's manager of a registered AnnData.
+    indices
+        The rows that the dataset holds, in order.
+    """
+
+    def __init__(self, adata_manager: AnnDataManager, indices: np.ndarray) -> None:
+        self.indices = indices
+        self._matrix = adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        self._columns = {
+            key: torch.as_tensor(
+                np.array(adata_manager.get_from_registry(key), dtype=np.int64 if key in _CODES else np.float32)
+            )
+            for key in adata_manager.data_registry
+            if key != REGISTRY_KEYS.X_KEY
+        }
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, positions: Sequence[int]) -> dict[str, Tensor]:
+        """The minibatch of the cells at ``positions``: ``X`` ``(n, n_features)`` float32, the columns ``(n, size)``."""
+        rows = self.indices[np.asarray(positions)]
+        block = read_rows(self._matrix, rows)
+        dense = block.toarray() if issparse(block) else np.asarray(block)
+        x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
+        picked = torch.from_numpy(rows)
+        return {REGISTRY_KEYS.X_KEY: x} | {key: column[picked] for key, column in self._columns.items()}
+
+
+class EvenBatchSampler(Sampler[list[int]]):
+    """Minibatches of nearly equal size: every cell once, no small remainder at the end.
+
+    ``n`` cells make ``ceil(n / batch_size)`` minibatches whose sizes differ by at most one. A remainder of one or two
+    cells would make batch normalisation fail or drift; dropping it would lose cells.
+
+    Parameters
+    ----------
+    n
+        The number of cells.
+    batch_size
+        The largest minibatch.
+    shuffle
+        Whether each pass has a new random order, from torch's global generator.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in EvenBatchSampler(129, 128, shuffle=False)]
+    [65, 64]
+    """
+
+    def __init__(self, n: int, batch_size: int, *, shuffle: bool) -> None:
+        self.n = n
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return ceil(self.n / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(self.n).numpy() if self.shuffle else np.arange(self.n)
+        for part in np.array_split(order, max(len(self), 1)):
+            yield part.tolist()
+
+
+class CellLoader(DataLoader):
+    """Minibatches for training and inference, with the constructor that the host's data splitter calls.
+
+    Parameters
+    ----------
+    adata_manager
+        The host's manager of a registered AnnData.
+    indices
+        Rows to load, as integers or a boolean mask; all by default. The order is kept when ``shuffle`` is False.
+    batch_size
+        The largest minibatch.
+    shuffle
+        Whether each pass has a new random order.
+    drop_last
+        Whether the host's splitter asked to drop a smaller last minibatch; there is none, so only False is taken.
+    distributed_sampler
+        Whether each process of a distributed run gets its own share of the cells.
+    load_sparse_tensor
+        Taken for the host's sake; only False is.
+    pin_memory, num_workers, persistent_workers
+        As in :class:`torch.utils.data.DataLoader`.
+    """
+
+    def __init__(
+        self,
+        adata_manager: AnnDataManager,
+        indices: Sequence[int] | Sequence[bool] | np.ndarray | None = None,
+        batch_size: int = 128,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        distributed_sampler: bool = False,
+        load_sparse_tensor: bool = False,
+        pin_memory: bool = False,
+        num_workers: int | None = None,
+        persistent_workers: bool | None = None,
+    ) -> None:
+        for argument, value in {"drop_last": drop_last, "load_sparse_tensor": load_sparse_tensor}.items():
+            if value:
+                raise ValueError(
+                    f"`{argument}` is {value!r}; minibatches are dense and of even size, leave it at False."
+                )
+        n_obs = adata_manager.adata.n_obs
+        self.indices = as_rows(indices, n_obs)
+        dataset = CellDataset(adata_manager, self.indices)
+        sampler: Sampler[list[int]]
+        if distributed_sampler:
+            sampler = BatchDistributedSampler(dataset, batch_size=batch_size, shuffle=shuffle)
+        else:
+            sampler = EvenBatchSampler(len(dataset), batch_size, shuffle=shuffle)
+        super().__init__(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            pin_memory=pin_memory,
+            num_workers=settings.dl_num_workers if num_workers is None else num_workers,
+            persistent_workers=settings.dl_persistent_workers if persistent_workers is None else persistent_workers,
+        )
+
+
+def as_rows(indices: Sequence[int] | Sequence[bool] | np.ndarray | None, n_obs: int) -> np.ndarray:
+    """Row numbers from integers (negative ones count from the end), a boolean mask, or None for all rows.
+
+    Raises
+    ------
+    IndexError
+        If a number is out of range or a mask has the wrong length.
+    """
+    if indices is None:
+        return np.arange(n_obs)
+    given = np.asarray(indices)
+    if given.dtype == bool:
+        if given.shape != (n_obs,):
+            raise IndexError(
+                f"`indices` is a mask of shape {given.shape}; the data has {n_obs} cells, so ({n_obs},) is needed."
+            )
+        return np.flatnonzero(given)
+    rows = given.astype(np.int64).ravel()
+    outside = rows[(rows < -n_obs) | (rows >= n_obs)]
+    if len(outside):
+        raise IndexError(f"`indices` names row {outside[0]}; the data has {n_obs} cells.")
+    return np.where(rows < 0, rows + n_obs, rows)

@@ -1,0 +1,61 @@
+"""The contract of a latent space: raw codes in, a distribution on a manifold out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Size, Tensor, nn
+
+from curvi._named import Named
+
+if TYPE_CHECKING:
+    from torch.distributions import Distribution
+
+    from curvi.manifolds import Manifold
+
+
+class LatentSpace(Named, nn.Module, ABC, argument="latent"):
+    r"""What a raw code means: :math:`q(z \mid x)` and :math:`p(z)`, on a manifold.
+
+    Parameters
+    ----------
+    dim
+        Intrinsic dimension of the manifold, at least 1.
+
+    Attributes
+    ----------
+    manifold
+        Where points live.
+    n_params
+        How many raw numbers a cell's code has.
+    n_coordinates
+        How many numbers the decoder is given for a point.
+    has_prior
+        Whether the prior is a distribution that can be drawn from and evaluated.
+    """
+
+    manifold: Manifold
+    n_params: int
+    n_coordinates: int
+    has_prior: ClassVar[bool]
+
+    @abstractmethod
+    def forward(self, raw: Tensor) -> Distribution:
+        """The posterior of a raw code ``(..., n_params)``: event shape ``(ambient_dim,)``, batch shape ``(...)``."""
+
+    @abstractmethod
+    def prior(self, batch_shape: Size = Size()) -> Distribution:
+        """The prior :math:`p(z)`, with event shape ``(ambient_dim,)``."""
+
+    @abstractmethod
+    def location(self, posterior: Distribution) -> Tensor:
+        """Where a posterior of this space is centred, a point on the manifold, ``(..., ambient_dim)``."""
+
+    @abstractmethod
+    def posterior_parameters(self, posterior: Distribution) -> dict[str, Tensor]:
+        """The parameters of a posterior of this space by name, each ``(..., size)`` or ``(...)``."""
+
+    @abstractmethod
+    def coordinates(self, z: Tensor) -> Tensor:
+        """Well scaled coordinates of points ``(..., ambient_dim)`` for the decoder, ``(..., n_coordinates)``."""

@@ -1,0 +1,65 @@
+"""Euclidean space with a diagonal Gaussian posterior and the standard normal prior."""
+
+from __future__ import annotations
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from curvi.latent._base import LatentSpace
+from curvi.manifolds import Euclidean
+
+# The least variance, as in scVI: it keeps the density of a draw finite.
+_VARIANCE_FLOOR = 1e-4
+
+
+class NormalLatent(LatentSpace, name="normal"):
+    r"""Euclidean space :math:`\mathbb{R}^d` with :math:`q(z \mid x) = \mathcal{N}(\mu, \mathrm{diag}(\sigma^2))`.
+
+    The first ``dim`` raw numbers are :math:`\mu`, the others :math:`\log(\sigma^2 - 10^{-4})`, as in scVI
+    :cite:p:`Lopez2018`. The prior is the standard normal distribution.
+
+    Parameters
+    ----------
+    dim
+        Dimension :math:`d \ge 1`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> space = NormalLatent(10)
+    >>> space(torch.randn(5, space.n_params)).rsample().shape
+    torch.Size([5, 10])
+    """
+
+    has_prior = True
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.manifold = Euclidean(dim)
+        self.n_params = 2 * dim
+        self.n_coordinates = dim
+
+    def forward(self, raw: Tensor) -> Independent:
+        """The posterior of raw codes ``(..., 2 dim)``."""
+        loc, log_variance = raw.chunk(2, dim=-1)
+        scale = torch.sqrt(torch.exp(log_variance) + _VARIANCE_FLOOR)
+        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+
+    def prior(self, batch_shape: Size = Size()) -> Independent:
+        """The standard normal distribution."""
+        origin = self.manifold.origin
+        loc = torch.zeros(*batch_shape, self.manifold.dim, dtype=origin.dtype, device=origin.device)
+        return Independent(Normal(loc, torch.ones_like(loc), validate_args=False), 1, validate_args=False)
+
+    def location(self, posterior: Distribution) -> Tensor:
+        """The mean, ``(..., dim)``."""
+        return posterior.mean
+
+    def posterior_parameters(self, posterior: Distribution) -> dict[str, Tensor]:
+        """``loc (..., dim)`` and ``scale (..., dim)``."""
+        return {"loc": posterior.mean, "scale": posterior.stddev}
+
+    def coordinates(self, z: Tensor) -> Tensor:
+        """The points themselves, ``(..., dim)``."""
+        return z

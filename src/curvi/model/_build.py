@@ -1,0 +1,112 @@
+"""From names and plain values to the parts of a model: the only place where a name becomes a part."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from curvi.latent import LatentSpace
+from curvi.likelihoods import Likelihood
+from curvi.module import VAE
+from curvi.nn import MLP, MLPDecoder, MLPEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from curvi.data import BatchLevels
+
+
+def hidden_widths(argument: str, n_hidden: int | Sequence[int], n_layers: int) -> list[int]:
+    """The widths of the hidden layers from an integer and a count, or from the widths themselves.
+
+    Raises
+    ------
+    ValueError
+        If a width is below 1 or the count is negative.
+    """
+    if n_layers < 0:
+        raise ValueError(f"`n_layers` is {n_layers}; it must be 0 (a linear network) or more.")
+    widths = [n_hidden] * n_layers if isinstance(n_hidden, int) else list(n_hidden)
+    if any(width < 1 for width in widths):
+        raise ValueError(f"`{argument}` is {n_hidden!r}; each hidden layer needs a width of at least 1.")
+    return widths
+
+
+def build_latent(latent: str, n_latent: int, options: Mapping[str, Any]) -> LatentSpace:
+    """The latent space that goes by the name ``latent``.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the dimension is below 1.
+    """
+    if not isinstance(n_latent, int) or n_latent < 1:
+        raise ValueError(f"`n_latent` is {n_latent!r}; the latent space needs a dimension of at least 1.")
+    return LatentSpace.named(latent)(n_latent, **options)
+
+
+def build_likelihood(
+    likelihood: str, n_features: int, levels: BatchLevels, options: Mapping[str, Any], dispersion_level: str | None
+) -> Likelihood:
+    """The likelihood that goes by the name ``likelihood``.
+
+    Raises
+    ------
+    ValueError
+        If the name or the level is unknown, or the likelihood does not take one of the options.
+    """
+    kind = Likelihood.named(likelihood)
+    if dispersion_level is not None:
+        options = {**options, "dispersion_level": _level_index(levels, dispersion_level)}
+    taken = [name for name in signature(kind).parameters if name not in ("n_features", "n_per_level")]
+    foreign = [name for name in options if name not in taken]
+    if foreign:
+        raise ValueError(
+            f"likelihood {likelihood!r} does not take {', '.join(map(repr, foreign))}; "
+            f"it takes {', '.join(map(repr, taken)) or 'no options'}."
+        )
+    return kind(n_features, n_per_level=levels.n_per_level, **options)
+
+
+def _level_index(levels: BatchLevels, name: str) -> int:
+    if name not in levels.names:
+        known = ", ".join(map(repr, levels.names)) or "none"
+        raise ValueError(f"`dispersion_level` is {name!r}, which is not a batch level; the levels are {known}.")
+    return levels.names.index(name)
+
+
+def build_vae(
+    *,
+    latent: LatentSpace,
+    likelihood: Likelihood,
+    n_features: int,
+    levels: BatchLevels,
+    n_continuous: int,
+    encoder_hidden: Sequence[int],
+    decoder_hidden: Sequence[int],
+    encode_covariates: bool,
+    network: Mapping[str, Any],
+    dropout_rate: float,
+    module: Mapping[str, Any],
+) -> VAE:
+    """Networks that fit the latent space and the likelihood, joined with them in one module."""
+    if not 0.0 <= dropout_rate < 1.0:
+        raise ValueError(f"`dropout_rate` is {dropout_rate}; it must lie in [0, 1).")
+    seen = {"n_per_level": levels.n_per_level, "n_continuous": n_continuous}
+    encoder = MLP(
+        n_features,
+        latent.n_params,
+        encoder_hidden,
+        **(seen if encode_covariates else {}),
+        **network,
+        dropout_rate=dropout_rate,
+    )
+    decoder = MLP(latent.n_coordinates, likelihood.n_params * n_features, decoder_hidden, **seen, **network)
+    return VAE(
+        MLPEncoder(encoder),
+        latent,
+        MLPDecoder(decoder, likelihood.n_params),
+        likelihood,
+        has_batch_level=levels.has_batch_level,
+        **module,
+    )

@@ -1,0 +1,163 @@
+"""The variational autoencoder: an encoder, a latent space, a decoder and a likelihood, joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
+from torch import Size, Tensor
+from torch.nn import functional
+
+from curvi.nn import CountThinning, Decoder, Encoder
+from curvi.objectives import divergence, importance_weighted_log_likelihood, thinning_penalty
+
+if TYPE_CHECKING:
+    from torch.distributions import Distribution
+
+    from curvi.latent import LatentSpace
+    from curvi.likelihoods import Likelihood
+
+
+class VAE(BaseModuleClass):
+    r"""Variational autoencoder whose parts are chosen independently.
+
+    .. math:: \mathcal{L}(x) = \mathbb{E}_{q(z \mid x)}[\log p(x \mid z)] - \beta\, \mathrm{KL}(q(z \mid x) \,\|\, p(z))
+
+    Networks only produce raw real numbers; the latent space says what a raw code means, the likelihood what a raw
+    output means.
+
+    Parameters
+    ----------
+    encoder
+        From features and levels to raw codes ``(n, latent.n_params)``.
+    latent
+        From raw codes to posteriors on a manifold, and the prior.
+    decoder
+        From latent coordinates and levels to raw maps ``(..., n, likelihood.n_params, n_features)``.
+    likelihood
+        From raw maps to distributions over the data.
+    has_batch_level
+        Whether the host's ``batch`` entry is a level of its own or only its constant stand-in.
+    unit_norm_input
+        Whether the encoder's input is scaled to length 1, so that it knows the direction of a cell's profile only.
+    thinning_rate, thinning_weight
+        The expected fraction of counts removed, and the weight of the thinning penalty; weight 0 costs nothing.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        latent: LatentSpace,
+        decoder: Decoder,
+        likelihood: Likelihood,
+        *,
+        has_batch_level: bool,
+        unit_norm_input: bool = False,
+        thinning_rate: float = 0.2,
+        thinning_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not thinning_weight >= 0:
+            raise ValueError(f"`thinning_weight` is {thinning_weight}; it must be 0 or positive.")
+        self.encoder = encoder
+        self.latent = latent
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.has_batch_level = has_batch_level
+        self.unit_norm_input = unit_norm_input
+        self.thinning = CountThinning(thinning_rate)
+        self.thinning_weight = thinning_weight
+
+    def _covariates(self, tensors: dict[str, Tensor]) -> dict[str, Tensor | None]:
+        """The levels ``(n, n_levels)`` and continuous covariates ``(n, n_continuous)`` of a minibatch."""
+        batch = tensors[REGISTRY_KEYS.BATCH_KEY]
+        parts = [batch] if self.has_batch_level else []
+        if REGISTRY_KEYS.CAT_COVS_KEY in tensors:
+            parts.append(tensors[REGISTRY_KEYS.CAT_COVS_KEY])
+        levels = torch.cat(parts, dim=1) if parts else batch[:, :0]
+        return {"levels": levels, "continuous": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)}
+
+    def _get_inference_input(
+        self, tensors: dict[str, Tensor], *, full_forward_pass: bool = True
+    ) -> dict[str, Tensor | None]:
+        # The host announces with `full_forward_pass` whether minified data may skip the encoder; nothing here skips it.
+        return {"x": tensors[REGISTRY_KEYS.X_KEY], **self._covariates(tensors)}
+
+    def _get_generative_input(
+        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Tensor | Distribution]
+    ) -> dict[str, Tensor | None]:
+        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        if size_factor is None:
+            size_factor = self.likelihood.size_factor(tensors[REGISTRY_KEYS.X_KEY])
+        return {"z": inference_outputs["z"], "size_factor": size_factor, **self._covariates(tensors)}
+
+    def encode(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Distribution:
+        """The posterior of each cell; ``x`` is ``(n, n_features)``, ``levels`` ``(n, n_levels)``."""
+        features = self.likelihood.encoder_input(x)
+        if self.unit_norm_input:
+            features = functional.normalize(features, dim=-1)
+        return self.latent(self.encoder(features, levels, continuous))
+
+    @auto_move_data
+    def inference(
+        self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_samples: int = 1
+    ) -> dict[str, Tensor | Distribution]:
+        """Posterior ``qz`` and draws ``z``, ``(n, ambient_dim)`` or ``(n_samples, n, ambient_dim)`` for several."""
+        qz = self.encode(x, levels, continuous)
+        outputs = {"qz": qz, "z": qz.rsample() if n_samples == 1 else qz.rsample(Size([n_samples]))}
+        if self.training and self.thinning_weight > 0:
+            outputs["thinned_loc"] = self.latent.location(self.encode(self.thinning(x), levels, continuous))
+        return outputs
+
+    @auto_move_data
+    def generative(
+        self, z: Tensor, size_factor: Tensor, levels: Tensor, continuous: Tensor | None = None
+    ) -> dict[str, Distribution]:
+        """The distribution ``px`` of the data at latent points, and the prior ``pz``."""
+        raw = self.decoder(self.latent.coordinates(z), levels, continuous)
+        return {"px": self.likelihood(raw, size_factor, levels), "pz": self.latent.prior()}
+
+    def loss(
+        self,
+        tensors: dict[str, Tensor],
+        inference_outputs: dict[str, Tensor | Distribution],
+        generative_outputs: dict[str, Distribution],
+        kl_weight: float = 1.0,
+    ) -> LossOutput:
+        """The mean over cells of the negative ELBO, its divergence weighted, plus the thinning penalty."""
+        qz = inference_outputs["qz"]
+        reconstruction = -generative_outputs["px"].log_prob(tensors[REGISTRY_KEYS.X_KEY]).sum(-1)
+        kl = divergence(qz, generative_outputs["pz"])
+        loss = (reconstruction + kl_weight * kl).mean()
+        metrics = {}
+        if "thinned_loc" in inference_outputs:
+            penalty = thinning_penalty(
+                self.latent.manifold, self.latent.location(qz), inference_outputs["thinned_loc"]
+            ).mean()
+            loss = loss + self.thinning_weight * penalty
+            metrics["thinning_penalty"] = penalty.detach()
+        return LossOutput(loss=loss, reconstruction_loss=reconstruction, kl_local=kl, extra_metrics=metrics)
+
+    @torch.inference_mode()
+    def sample(self, tensors: dict[str, Tensor], n_samples: int = 1) -> Tensor:
+        """Data drawn from the posterior predictive, ``(n, n_features)`` or ``(n_samples, n, n_features)``."""
+        _, outputs = self.forward(tensors, inference_kwargs={"n_samples": n_samples}, compute_loss=False)
+        return outputs["px"].sample()
+
+    @torch.inference_mode()
+    def marginal_ll(self, tensors: dict[str, Tensor], n_mc_samples: int, n_mc_samples_per_pass: int = 1) -> Tensor:
+        """The importance-weighted estimate of each cell's log-likelihood from ``n_mc_samples`` draws, ``(n,)``."""
+        inputs = self._get_inference_input(tensors)
+        x = inputs["x"].to(self.device)
+        chunks = []
+        for start in range(0, n_mc_samples, n_mc_samples_per_pass):
+            draws = min(n_mc_samples_per_pass, n_mc_samples - start)
+            outputs = self.inference(**inputs)
+            qz = outputs["qz"]
+            z = qz.rsample(Size([draws]))
+            generated = self.generative(**self._get_generative_input(tensors, {"z": z}))
+            log_px = generated["px"].log_prob(x).sum(-1)
+            chunks.append(log_px + generated["pz"].log_prob(z) - qz.log_prob(z))
+        return importance_weighted_log_likelihood(torch.cat(chunks))

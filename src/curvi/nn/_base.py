@@ -1,0 +1,51 @@
+"""The two contracts of a network: an encoder of cells and a decoder of latent points."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module, ABC):
+    """From the input of a cell to the raw code that a latent space reads."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:
+        """Encode a minibatch.
+
+        Parameters
+        ----------
+        x
+            What the likelihood makes of the data for an encoder, ``(n, n_features)``.
+        levels
+            The category of each cell in each batch level, int64, ``(n, n_levels)``.
+        continuous
+            Continuous covariates, ``(n, n_continuous)``.
+
+        Returns
+        -------
+        Raw codes, ``(n, n_params)`` of the latent space.
+        """
+
+
+class Decoder(nn.Module, ABC):
+    """From a latent point to the raw maps that a likelihood reads."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:
+        """Decode latent coordinates.
+
+        Parameters
+        ----------
+        z
+            Latent coordinates, ``(..., n, n_coordinates)``.
+        levels
+            The category of each cell in each batch level, int64, ``(n, n_levels)``.
+        continuous
+            Continuous covariates, ``(n, n_continuous)``.
+
+        Returns
+        -------
+        Raw maps, ``(..., n, n_params, n_features)``.
+        """
