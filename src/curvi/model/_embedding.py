@@ -108,7 +108,7 @@ class EmbeddingMixin:
         parameters = self.get_latent_representation(adata, batch_size=batch_size, return_dist=True)
         if concentration_key is not None and "concentration" not in parameters:
             raise ValueError(
-                f"`concentration_key` is {concentration_key!r}, but the posterior of latent={self.module.latent.name!r} "
+                f"`concentration_key` is {concentration_key!r}, but the posterior of {self.module.latent.name!r} "
                 f"has {', '.join(map(repr, parameters))} only; leave it out."
             )
         target.obsm[key_added] = parameters["loc"]

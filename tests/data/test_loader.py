@@ -1,0 +1,96 @@
+"""Minibatches: every cell once, in the order asked for, however the matrix is stored."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from scvi.data import AnnDataManager
+
+from curvi.data import CellLoader, EvenBatchSampler, host_fields
+
+N, G = 53, 7
+COUNTS = np.random.default_rng(0).poisson(1.0, (N, G)).astype(np.float32)
+
+
+def registered(adata: anndata.AnnData, layer: str | None = None) -> AnnDataManager:
+    keys = {"labels_key": None, "size_factor_key": None, "categorical_covariate_keys": None}
+    fields = host_fields(adata, layer=layer, batch_key=["a", "b"], continuous_covariate_keys=["age"], **keys)
+    manager = AnnDataManager(fields=fields, setup_method_args={"setup_args": {}})
+    manager.register_fields(adata)
+    return manager
+
+
+def make(matrix) -> anndata.AnnData:
+    obs = pd.DataFrame(
+        {"a": [f"p{i % 3}" for i in range(N)], "b": [i % 2 for i in range(N)], "age": np.arange(N, dtype=float)},
+        index=[f"cell{i}" for i in range(N)],
+    )
+    return anndata.AnnData(matrix, obs=obs)
+
+
+STORED = {
+    "dense": lambda path: make(COUNTS.copy()),
+    "integers": lambda path: make(COUNTS.astype(np.int32)),
+    "csr": lambda path: make(sparse.csr_matrix(COUNTS)),
+    "csr_array": lambda path: make(sparse.csr_array(COUNTS)),
+    "backed_csr": lambda path: backed(make(sparse.csr_matrix(COUNTS)), path),
+    "backed_dense": lambda path: backed(make(COUNTS.copy()), path),
+}
+
+
+def backed(adata: anndata.AnnData, path) -> anndata.AnnData:
+    adata.write_h5ad(path / "cells.h5ad")
+    return anndata.read_h5ad(path / "cells.h5ad", backed="r")
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_rows_come_in_the_order_asked_for(stored, tmp_path):
+    rows = np.array([5, 50, 0, 7, 7, -1, 20])
+    loader = CellLoader(registered(STORED[stored](tmp_path)), indices=rows, batch_size=3)
+    batches = list(loader)
+    assert [len(batch["X"]) for batch in batches] == [3, 2, 2]
+    x = torch.cat([batch["X"] for batch in batches])
+    assert x.dtype == torch.float32
+    np.testing.assert_array_equal(x.numpy(), COUNTS[rows])
+    columns = {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
+    assert columns["batch"].dtype == columns["extra_categorical_covs"].dtype == torch.int64
+    np.testing.assert_array_equal(columns["batch"][:, 0], rows % N % 3)
+    np.testing.assert_array_equal(columns["extra_continuous_covs"][:, 0], rows % N)
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 4), (4, 4), (5, 4), (129, 128), (1000, 128)])
+def test_minibatches_are_even_and_hold_every_cell_once(n, size):
+    torch.manual_seed(0)
+    batches = list(EvenBatchSampler(n, size, shuffle=True))
+    sizes = [len(batch) for batch in batches]
+    assert len(batches) == len(EvenBatchSampler(n, size, shuffle=True)) == -(-n // size)
+    assert max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
+    assert sorted(i for batch in batches for i in batch) == list(range(n))
+
+
+def test_shuffling_follows_the_global_seed():
+    def order() -> list[int]:
+        torch.manual_seed(3)
+        return [i for batch in EvenBatchSampler(50, 8, shuffle=True) for i in batch]
+
+    assert order() == order() != list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [([0, N], f"names row {N}; the data has {N} cells"), (np.ones(3, dtype=bool), "mask of shape")],
+)
+def test_rows_that_do_not_exist_are_refused(indices, message):
+    with pytest.raises(IndexError, match=message):
+        CellLoader(registered(make(COUNTS.copy())), indices=indices)
+
+
+def test_a_mask_selects_cells():
+    mask = COUNTS[:, 0] > 1
+    loader = CellLoader(registered(make(COUNTS.copy())), indices=mask)
+    np.testing.assert_array_equal(torch.cat([batch["X"] for batch in loader]).numpy(), COUNTS[mask])
