@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 info = metadata("curvi")
 project = info["Name"]
 author = info["Author"]
-copyright = f"2026, {author}"  # noqa: A001
+copyright = f"2026, {author}"
 version = release = info["Version"]
 repository = dict(line.split(", ") for line in info.get_all("Project-URL"))["Source"]
 
