@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scvi import settings
 from scvi.dataloaders import DataSplitter
-from scvi.model import get_max_epochs_heuristic
+from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
 
 from curvi.data import CellLoader

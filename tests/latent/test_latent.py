@@ -1,0 +1,95 @@
+"""What every latent space promises, whatever its geometry."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.distributions import kl_divergence
+
+from curvi.latent import LatentSpace, VonMisesFisherLatent
+
+SPACES = [(name, dim) for name in LatentSpace.names() for dim in (1, 2, 5)]
+
+
+@pytest.fixture(params=SPACES, ids=lambda case: f"{case[0]}-{case[1]}")
+def space(request) -> LatentSpace:
+    name, dim = request.param
+    return LatentSpace.named(name)(dim)
+
+
+def raw(space: LatentSpace, *batch: int, scale: float = 1.0) -> torch.Tensor:
+    torch.manual_seed(0)
+    return scale * torch.randn(*batch, space.n_params)
+
+
+def test_shapes(space):
+    q = space(raw(space, 4, 6))
+    assert q.batch_shape == (4, 6)
+    assert q.event_shape == (space.manifold.ambient_dim,)
+    assert q.rsample(torch.Size([3])).shape == (3, 4, 6, space.manifold.ambient_dim)
+    assert space.coordinates(q.rsample()).shape == (4, 6, space.n_coordinates)
+    assert space.prior().event_shape == q.event_shape
+
+
+def test_locations_and_draws_lie_on_the_manifold(space):
+    q = space(raw(space, 200))
+    for points in (space.location(q), q.rsample()):
+        on_it, reason = space.manifold.contains(points, atol=1e-5)
+        assert on_it, reason
+
+
+def test_divergence_is_one_number_a_cell(space):
+    kl = kl_divergence(space(raw(space, 7)), space.prior())
+    assert kl.shape == (7,)
+    assert (kl >= 0).all()
+
+
+def test_the_prior_can_be_drawn_from_and_evaluated_where_there_is_one(space):
+    prior = space.prior()
+    if not space.has_prior:
+        with pytest.raises(NotImplementedError):
+            prior.rsample()
+        return
+    draws = prior.rsample(torch.Size([50]))
+    assert draws.shape == (50, space.manifold.ambient_dim)
+    assert space.manifold.contains(draws)[0]
+    assert prior.log_prob(draws).isfinite().all()
+
+
+def test_parameters_are_named_and_finite_at_extreme_codes(space):
+    for scale in (0.0, 1e-6, 30.0):
+        code = raw(space, 20, scale=scale).requires_grad_()
+        q = space(code)
+        parameters = space.posterior_parameters(q)
+        assert "loc" in parameters
+        assert all(value.isfinite().all() for value in parameters.values())
+        z = q.rsample()
+        (z.sum() + kl_divergence(q, space.prior()).sum()).backward()
+        assert z.isfinite().all()
+        assert code.grad.isfinite().all()
+
+
+def test_codes_move_the_location(space):
+    code = raw(space, 5).requires_grad_()
+    space.location(space(code)).square()[:, 0].sum().backward()
+    # A point of the 0-sphere cannot move; everything else has a gradient.
+    assert (code.grad[:, : space.manifold.ambient_dim].abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("raw_value", [-50.0, -1.0, 0.0, 3.0, 50.0])
+def test_concentration_is_exponential_within_its_range(raw_value):
+    space = VonMisesFisherLatent(2, initial_concentration=4.0)
+    code = torch.tensor([[1.0, 0.0, 0.0, raw_value]], dtype=torch.float64)
+    expected = min(max(4.0 * torch.tensor(raw_value, dtype=torch.float64).exp().item(), 1e-4), 1e7)
+    assert space(code).concentration.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_softplus_concentration_is_that_of_scphere():
+    space = VonMisesFisherLatent(2, concentration_scale="softplus")
+    code = torch.tensor([[1.0, 0.0, 0.0, raw_value] for raw_value in (-100.0, 0.0, 1e6)])
+    torch.testing.assert_close(space(code).concentration, torch.tensor([1.0, 1.0 + torch.log(torch.tensor(2.0)), 1e4]))
+
+
+def test_unknown_concentration_scale_lists_the_known():
+    with pytest.raises(ValueError, match="unknown `concentration_scale` 'x'; the known names are 'log', 'softplus'"):
+        VonMisesFisherLatent(2, concentration_scale="x")
