@@ -110,11 +110,13 @@ def write_help() -> None:
     folder = HERE / "api" / "generated"
     folder.mkdir(parents=True, exist_ok=True)
 
+    program = "import sys; from curvi.cli import main; sys.argv[0] = 'curvi'; sys.exit(main())"
+
     def said(*arguments: str) -> str:
-        command = [sys.executable, "-m", "curvi.cli", *arguments, "--help"]
+        command = [sys.executable, "-c", program, *arguments, "--help"]
         environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
         shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-        return "\n".join(["```text", shown.replace("python -m curvi.cli", "curvi").rstrip(), "```", ""])
+        return f"```text\n{shown.rstrip()}\n```\n"
 
     top = said()
     commands = re.search(r"\{([a-z,-]+)\}", top)
