@@ -48,7 +48,7 @@ class Manifold(Named, nn.Module, ABC, argument="manifold"):
 
     @abstractmethod
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """The tangent vector ``u`` at ``x``, carried to ``y`` in parallel along the geodesic, ``(..., ambient_dim)``."""
+        """The tangent vector ``u`` at ``x``, carried to ``y`` in parallel along the geodesic, same shape."""
 
     @abstractmethod
     def exp0(self, v: Tensor) -> Tensor:

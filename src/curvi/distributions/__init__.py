@@ -1,0 +1,8 @@
+"""Densities on manifolds, as subclasses of :class:`torch.distributions.Distribution` with one event dimension."""
+
+from curvi.distributions import _divergence  # noqa: F401
+from curvi.distributions._delta import Delta, ImproperUniform
+from curvi.distributions._hyperspherical_uniform import HypersphericalUniform
+from curvi.distributions._von_mises_fisher import VonMisesFisher
+
+__all__ = ["Delta", "HypersphericalUniform", "ImproperUniform", "VonMisesFisher"]
