@@ -1,0 +1,7 @@
+"""Pictures: the sphere, the plane and the course of training, with matplotlib."""
+
+from curvi.pl._history import history
+from curvi.pl._plane import plane
+from curvi.pl._sphere import sphere
+
+__all__ = ["history", "plane", "sphere"]

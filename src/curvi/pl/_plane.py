@@ -1,0 +1,149 @@
+"""Cells in two coordinates of a flat latent space."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curvi.pl._color import ColorSource, listed
+from curvi.pl._labels import draw_labels, label_size
+from curvi.pl._panels import check_labels, checked_titles, draw_frame, new_panels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+    from curvi.pl._color import Coloring, Palette
+
+
+def plane(
+    adata: AnnData,
+    basis: str = "X_curvi",
+    color: str | Sequence[str] | None = None,
+    *,
+    dims: tuple[int, int] = (0, 1),
+    labels: str | None = "on data",
+    palette: Palette | None = None,
+    cmap: str | Colormap | None = None,
+    vmin: float | str | None = None,
+    vmax: float | str | None = None,
+    layer: str | None = None,
+    use_raw: bool | None = None,
+    sort_order: bool = True,
+    size: float | None = None,
+    alpha: float = 0.9,
+    fontsize: float | str | None = None,
+    title: str | Sequence[str] | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+    return_fig: bool = False,
+) -> Figure | Axes | list[Axes] | None:
+    """Draw cells in two coordinates of their embedding, to the same scale on both axes.
+
+    Each category is labelled at the mean of its cells. Cells without a number to sort by are drawn in a fixed random
+    order, so that no category hides another by its place in the data.
+
+    Parameters
+    ----------
+    adata
+        Cells, with coordinates in ``.obsm[basis]``. Colours of categories are read from ``.uns[f"{color}_colors"]``,
+        and written there where they are missing or ``palette`` is given, as scanpy does (never to a view).
+    basis
+        Key of ``.obsm`` for the points ``(n_obs, ambient_dim)``.
+    color
+        Columns of ``.obs`` or genes; each gets its own panel.
+    dims
+        Which two coordinates, counted from 0.
+    labels, palette, cmap, vmin, vmax, layer, use_raw, sort_order, size, alpha, fontsize, title, show, save, return_fig
+        As in :func:`curvi.pl.sphere`.
+    ax
+        Axes to draw on, one a colour.
+
+    Returns
+    -------
+    The figure with ``return_fig``; otherwise the axes (a list of them if there are several), or ``None`` if the figure
+    was shown.
+
+    Raises
+    ------
+    ValueError
+        If ``basis`` is not in ``.obsm`` or lacks these coordinates, ``color`` is neither a column nor a gene, or
+        another argument has a value that it cannot have.
+
+    Examples
+    --------
+    >>> import curvi
+    >>> adata = curvi.datasets.synthetic(n_obs=200, n_vars=10, shape="circle", n_types=4)
+    >>> ax = curvi.pl.plane(adata, basis="latent", color="cell_type", show=False)
+    >>> ax.get_xlabel()
+    'latent 0'
+    """
+    check_labels(labels)
+    xy = _coordinates(adata, basis, dims)
+    source = ColorSource(layer, use_raw, palette, cmap, vmin, vmax, sort_order)
+    colorings = source.colorings(adata, color)
+    titles = checked_titles(title, colorings)
+    area = float(np.clip(24000 / adata.n_obs, 0.8, 22)) if size is None else size
+    panels = new_panels(len(colorings), 1, ax, size=(3.9, 3.9), left=0.6, foot=0.5)
+    beside = []
+    for (panel,), coloring, heading in zip(panels.groups, colorings, titles, strict=True):
+        draw_frame(panel)
+        panel.set_aspect("equal", adjustable="datalim")
+        panel.margins(0.06)
+        for axis, dim in zip((panel.xaxis, panel.yaxis), dims, strict=True):
+            axis.set_label_text(f"{basis.removeprefix('X_')} {dim}", fontsize=9)
+        order = np.lexsort((np.random.default_rng(0).permutation(len(xy)), coloring.rank))
+        panel.scatter(
+            xy[order, 0],
+            xy[order, 1],
+            s=area,
+            c=coloring.rgba[order],
+            alpha=alpha,
+            linewidths=0,
+            zorder=2,
+            rasterized=True,
+        )
+        panels.set_title([panel], heading)
+        beside.append(panels.draw_beside([panel], coloring, labels))
+    panels.arrange(beside)
+    if labels == "on data":
+        for (panel,), coloring in zip(panels.groups, colorings, strict=True):
+            textsize = label_size(len(coloring.categories), fontsize)
+            means = _means(xy, coloring)
+            draw_labels(panel, coloring.categories, means, coloring.palette, fontsize=textsize, zorder=5)
+    return panels.finish(show=show, save=save, return_fig=return_fig)
+
+
+def _coordinates(adata: AnnData, basis: str, dims: tuple[int, int]) -> np.ndarray:
+    """The two coordinates `(n_obs, 2)` of ``basis``, float64."""
+    if basis not in adata.obsm:
+        raise ValueError(f"`basis` is {basis!r}, but `adata.obsm` has {listed(adata.obsm)}.")
+    points = np.asarray(adata.obsm[basis], dtype=np.float64)
+    if len(points) == 0:
+        raise ValueError("`adata` has no cells to draw.")
+    if points.ndim != 2 or points.shape[1] < 2:
+        raise ValueError(f"`adata.obsm[{basis!r}]` has shape {points.shape}; a plane needs at least two columns.")
+    chosen = [index(dim) for dim in dims]
+    if len(chosen) != 2 or not all(0 <= dim < points.shape[1] for dim in chosen):
+        raise ValueError(
+            f"`dims` is {dims!r}; expected two of the {points.shape[1]} columns of `adata.obsm[{basis!r}]`, from 0."
+        )
+    xy = points[:, chosen]
+    n_bad = int((~np.isfinite(xy)).any(axis=1).sum())
+    if n_bad:
+        raise ValueError(f"`adata.obsm[{basis!r}]` is NaN or infinite in {n_bad} cells; drop them or embed them anew.")
+    return xy
+
+
+def _means(xy: np.ndarray, coloring: Coloring) -> np.ndarray:
+    """The mean of each category's points, `(n_categories, 2)`."""
+    means = [xy[coloring.codes == code].mean(axis=0) for code in range(len(coloring.categories))]
+    return np.array(means).reshape(-1, 2)
