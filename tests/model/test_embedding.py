@@ -89,7 +89,7 @@ def test_a_layer_is_read_instead_of_x(cells, quiet, make_cells):
 
     expected = embedding(make_cells(), None)
     cells.layers["counts"] = cells.X.copy()
-    sc.pp.normalize_total(cells)
+    cells.X = cells.X.multiply(0.5).tocsr()
     np.testing.assert_array_equal(embedding(cells, "counts"), expected)
 
 

@@ -28,9 +28,7 @@ def test_another_process_embeds_identically(trained, tmp_path):
 def test_a_model_loads_without_data_and_takes_it_later(trained, make_cells, tmp_path):
     trained.save(tmp_path / "model")
     model = curvi.CurviVAE.load(tmp_path / "model", adata=False)
-    np.testing.assert_array_equal(
-        model.get_latent_representation(make_cells()), trained.get_latent_representation()
-    )
+    np.testing.assert_array_equal(model.get_latent_representation(make_cells()), trained.get_latent_representation())
 
 
 def test_a_model_loaded_without_data_embeds_new_categories_when_its_encoder_is_blind(trained, make_cells, tmp_path):
@@ -57,9 +55,7 @@ def test_load_refuses_other_genes_and_new_categories(trained, make_cells, tmp_pa
 
 def test_every_constructor_argument_survives(cells, quiet, tmp_path):
     curvi.CurviVAE.setup_anndata(cells, batch_key=["patient", "condition"], continuous_covariate_keys=["age"])
-    model = curvi.CurviVAE(
-        cells, **curvi.presets.scphere, dispersion="gene-batch", dispersion_level="condition"
-    )
+    model = curvi.CurviVAE(cells, **curvi.presets.scphere, dispersion="gene-batch", dispersion_level="condition")
     model.train(max_epochs=1, **quiet)
     model.save(tmp_path / "model")
     again = curvi.CurviVAE.load(tmp_path / "model", adata=cells)

@@ -47,7 +47,7 @@ def copy_weights(model: curvi.CurviVAE, host: scvi.model.SCVI, n_genes: int, n_l
     heads = [theirs.decoder.px_scale_decoder[0], theirs.decoder.px_dropout_decoder][: ours.likelihood.n_params]
     decoder.head.weight.copy_(torch.cat([head.weight for head in heads]))
     decoder.head.bias.copy_(torch.cat([head.bias for head in heads]))
-    dispersion = [p for p in ours.likelihood.parameters()]
+    dispersion = list(ours.likelihood.parameters())
     assert len(dispersion) == 1
     dispersion[0].copy_(theirs.px_r.reshape(dispersion[0].shape))
 

@@ -1,14 +1,17 @@
 """From AnnData to minibatches, without any network."""
 
-from curvi.data._fields import BatchLevels, check_columns, host_fields
-from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, row_blocks
+from curvi.data._fields import BatchLevels, as_keys, check_columns, check_genes, host_fields
+from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, row_blocks
 
 __all__ = [
     "BatchLevels",
     "CellDataset",
     "CellLoader",
     "EvenBatchSampler",
+    "as_keys",
     "check_columns",
+    "check_genes",
     "host_fields",
+    "level_free_loader",
     "row_blocks",
 ]

@@ -116,6 +116,30 @@ def check_columns(adata: AnnData, keys: Sequence[str], argument: str) -> None:
             )
 
 
+def check_genes(adata: AnnData, registry: Mapping[str, Any]) -> None:
+    """Raise unless the genes are those of a registry of the host library, in its order.
+
+    Raises
+    ------
+    ValueError
+        If a gene is missing, or there are others, or they are in another order.
+    """
+    expected = np.asarray(registry["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"])
+    given = np.asarray(adata.var_names)
+    if np.array_equal(expected, given):
+        return
+    missing = [name for name in expected if name not in set(given)]
+    if missing:
+        raise ValueError(
+            f"`adata` lacks {len(missing)} of the {len(expected)} genes of the model, {missing[0]!r} first; "
+            "pass data with `adata.var_names` as in training."
+        )
+    raise ValueError(
+        f"`adata` has {len(given)} genes that are not those of the model in its order ({len(expected)} genes); "
+        "pass `adata[:, model.get_var_names()]`."
+    )
+
+
 def host_fields(
     adata: AnnData,
     *,
@@ -125,11 +149,13 @@ def host_fields(
     size_factor_key: str | None,
     categorical_covariate_keys: Sequence[str] | None,
     continuous_covariate_keys: Sequence[str] | None,
+    new_data: bool = False,
 ) -> list[BaseAnnDataField]:
     """The host library's fields for the columns of ``adata`` that a model reads, after checking them.
 
     The first level goes under the host's ``batch``, the others under its further categorical covariates: only these
-    keys are loaded as int64, and custom data modules write them too.
+    keys are loaded as int64, and custom data modules write them too. A level with one category is warned about, unless
+    ``new_data`` says that its other categories were seen elsewhere.
 
     Raises
     ------
@@ -160,7 +186,7 @@ def host_fields(
             f"`adata.obs[{size_factor_key!r}]`, named by `size_factor_key`, has values that are not positive."
         )
     for key in levels:
-        if adata.obs[key].nunique() == 1:
+        if adata.obs[key].nunique() == 1 and not new_data:
             warnings.warn(
                 f"batch level {key!r} has the one category {adata.obs[key].iloc[0]!r}; it corrects nothing.",
                 UserWarning,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from anndata import AnnData
     from scvi.data import AnnDataManager
 
 # The host's codes; everything else it registers is a number.
@@ -38,26 +39,34 @@ def row_blocks(matrix: Any, n_rows: int = 4096) -> Iterator[Any]:
 
 
 class CellDataset(Dataset):
-    """The registered fields of an AnnData, read by lists of rows.
+    """A matrix and the columns that go with it, read by lists of rows.
 
     Parameters
     ----------
-    adata_manager
-        The host's manager of a registered AnnData.
+    matrix
+        Cells by features, sparse or dense, in memory or on disk.
+    columns
+        What goes with each cell by its name, ``(n_obs, size)``.
     indices
         The rows that the dataset holds, in order.
     """
 
-    def __init__(self, adata_manager: AnnDataManager, indices: np.ndarray) -> None:
+    def __init__(self, matrix: Any, columns: Mapping[str, Tensor], indices: np.ndarray) -> None:
+        self.matrix = matrix
+        self.columns = columns
         self.indices = indices
-        self._matrix = adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        self._columns = {
+
+    @classmethod
+    def from_manager(cls, adata_manager: AnnDataManager, indices: np.ndarray) -> Self:
+        """The registered matrix and columns of the host's manager."""
+        columns = {
             key: torch.as_tensor(
                 np.array(adata_manager.get_from_registry(key), dtype=np.int64 if key in _CODES else np.float32)
             )
             for key in adata_manager.data_registry
             if key != REGISTRY_KEYS.X_KEY
         }
+        return cls(adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), columns, indices)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -65,11 +74,11 @@ class CellDataset(Dataset):
     def __getitem__(self, positions: Sequence[int]) -> dict[str, Tensor]:
         """The minibatch of the cells at ``positions``: ``X`` ``(n, n_features)`` float32, the columns ``(n, size)``."""
         rows = self.indices[np.asarray(positions)]
-        block = read_rows(self._matrix, rows)
+        block = read_rows(self.matrix, rows)
         dense = block.toarray() if issparse(block) else np.asarray(block)
         x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
         picked = torch.from_numpy(rows)
-        return {REGISTRY_KEYS.X_KEY: x} | {key: column[picked] for key, column in self._columns.items()}
+        return {REGISTRY_KEYS.X_KEY: x} | {key: column[picked] for key, column in self.columns.items()}
 
 
 class EvenBatchSampler(Sampler[list[int]]):
@@ -150,7 +159,7 @@ class CellLoader(DataLoader):
                 )
         n_obs = adata_manager.adata.n_obs
         self.indices = as_rows(indices, n_obs)
-        dataset = CellDataset(adata_manager, self.indices)
+        dataset = CellDataset.from_manager(adata_manager, self.indices)
         sampler: Sampler[list[int]]
         if distributed_sampler:
             sampler = BatchDistributedSampler(dataset, batch_size=batch_size, shuffle=shuffle)
@@ -164,6 +173,27 @@ class CellLoader(DataLoader):
             num_workers=settings.dl_num_workers if num_workers is None else num_workers,
             persistent_workers=settings.dl_persistent_workers if persistent_workers is None else persistent_workers,
         )
+
+
+def level_free_loader(
+    adata: AnnData,
+    *,
+    layer: str | None,
+    continuous_keys: Sequence[str],
+    indices: Sequence[int] | Sequence[bool] | np.ndarray | None,
+    batch_size: int,
+) -> DataLoader:
+    """Minibatches of cells in order, without batch levels, for an encoder that reads none.
+
+    Nothing is registered and nothing is written, so that the levels of these cells may hold anything.
+    """
+    columns = {REGISTRY_KEYS.BATCH_KEY: torch.zeros(adata.n_obs, 1, dtype=torch.int64)}
+    if continuous_keys:
+        values = adata.obs[list(continuous_keys)].to_numpy(dtype=np.float32)
+        columns[REGISTRY_KEYS.CONT_COVS_KEY] = torch.from_numpy(values)
+    matrix = adata.X if layer is None else adata.layers[layer]
+    dataset = CellDataset(matrix, columns, as_rows(indices, adata.n_obs))
+    return DataLoader(dataset, batch_size=None, sampler=EvenBatchSampler(len(dataset), batch_size, shuffle=False))
 
 
 def as_rows(indices: Sequence[int] | Sequence[bool] | np.ndarray | None, n_obs: int) -> np.ndarray:

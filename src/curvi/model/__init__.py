@@ -1,5 +1,6 @@
 """The model that users meet: AnnData in, embeddings and evidence out."""
 
 from curvi.model._model import CurviVAE
+from curvi.model._seed import set_seed
 
-__all__ = ["CurviVAE"]
+__all__ = ["CurviVAE", "set_seed"]

@@ -46,14 +46,20 @@ def build_latent(latent: str, n_latent: int, options: Mapping[str, Any]) -> Late
 
 
 def build_likelihood(
-    likelihood: str, n_features: int, levels: BatchLevels, options: Mapping[str, Any], dispersion_level: str | None
+    likelihood: str,
+    n_features: int,
+    levels: BatchLevels,
+    options: Mapping[str, Any],
+    dispersion_level: str | None,
+    *,
+    has_size_factor: bool,
 ) -> Likelihood:
     """The likelihood that goes by the name ``likelihood``.
 
     Raises
     ------
     ValueError
-        If the name or the level is unknown, or the likelihood does not take one of the options.
+        If the name or the level is unknown, or the likelihood does not take one of the options or a size factor.
     """
     kind = Likelihood.named(likelihood)
     if dispersion_level is not None:
@@ -65,6 +71,14 @@ def build_likelihood(
             f"likelihood {likelihood!r} does not take {', '.join(map(repr, foreign))}; "
             f"it takes {', '.join(map(repr, taken)) or 'no options'}."
         )
+    if has_size_factor:
+        if "mean_activation" not in taken:
+            raise ValueError(
+                f"`size_factor_key` was set up, but likelihood {likelihood!r} has no size factor; set up without it or "
+                "choose a likelihood of counts."
+            )
+        # A given size factor need not be the cell's total, so that the mean cannot be a share of it.
+        options = {"mean_activation": "softplus", **options}
     return kind(n_features, n_per_level=levels.n_per_level, **options)
 
 

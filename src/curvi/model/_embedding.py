@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from scvi import settings
 from torch import Size, Tensor
 
 from curvi.metrics import GeodesicNeighbors
@@ -132,11 +133,13 @@ class EmbeddingMixin:
         encoder_only: bool = False,
     ) -> Iterable[dict[str, Tensor]]:
         """The minibatches of checked data in the order asked for, or those of a loader that was given."""
-        if dataloader is None:
-            adata = self._registered(adata, encoder_only=encoder_only)
-            return self._make_data_loader(adata, indices=indices, batch_size=batch_size)
-        given: dict[str, Any] = {"adata": adata, "indices": indices, "batch_size": batch_size}
-        unused = [name for name, value in given.items() if value is not None]
-        if unused:
-            raise ValueError(f"`dataloader` and {', '.join(unused)} were both given; pass one or the other.")
-        return dataloader
+        if dataloader is not None:
+            given: dict[str, Any] = {"adata": adata, "indices": indices, "batch_size": batch_size}
+            unused = [name for name, value in given.items() if value is not None]
+            if unused:
+                raise ValueError(f"`dataloader` and {', '.join(unused)} were both given; pass one or the other.")
+            return dataloader
+        batch_size = batch_size or settings.batch_size
+        if encoder_only:
+            return self._cells_for_encoder(adata, indices, batch_size)
+        return self._make_data_loader(self._validate_anndata(adata), indices=indices, batch_size=batch_size)

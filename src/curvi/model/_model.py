@@ -6,12 +6,19 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from scvi.data import AnnDataManager
-from scvi.data._utils import _check_if_view
 from scvi.model.base import BaseModelClass
 
-from curvi.data import BatchLevels, CellLoader, host_fields, row_blocks
+from curvi.data import (
+    BatchLevels,
+    CellLoader,
+    as_keys,
+    check_columns,
+    check_genes,
+    host_fields,
+    level_free_loader,
+    row_blocks,
+)
 from curvi.model._build import build_latent, build_likelihood, build_vae, hidden_widths
 from curvi.model._embedding import EmbeddingMixin
 from curvi.model._evidence import EvidenceMixin
@@ -20,7 +27,9 @@ from curvi.model._training import TrainingMixin
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from anndata import AnnData
+    from torch.utils.data import DataLoader
 
     from curvi.manifolds import Manifold
     from curvi.module import VAE
@@ -120,13 +129,17 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin, BaseModelClass):
         options = dict(likelihood_kwargs or {})
         if dispersion is not None:
             options["dispersion"] = dispersion
-        if self.registry["setup_args"]["size_factor_key"] is not None:
-            # A given size factor need not be the cell's total, so that the mean cannot be a share of it.
-            options.setdefault("mean_activation", "softplus")
         widths = hidden_widths("n_hidden", n_hidden, n_layers)
         self.module: VAE = build_vae(
             latent=build_latent(latent, n_latent, latent_kwargs or {}),
-            likelihood=build_likelihood(likelihood, n_features, self._levels, options, dispersion_level),
+            likelihood=build_likelihood(
+                likelihood,
+                n_features,
+                self._levels,
+                options,
+                dispersion_level,
+                has_size_factor=self.registry["setup_args"]["size_factor_key"] is not None,
+            ),
             n_features=n_features,
             levels=self._levels,
             n_continuous=self.summary_stats.get("n_extra_continuous_covs", 0),
@@ -187,14 +200,15 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin, BaseModelClass):
         continuous_covariate_keys
             Columns of numbers that shift the layers linearly.
         **kwargs
-            ``source_registry`` and ``extend_categories`` of the host library's registration.
+            ``source_registry`` of the host library's registration, when a model is loaded with new data.
 
         Raises
         ------
         KeyError
             If a key or the layer does not exist.
         ValueError
-            If a column has missing values, or a key is named twice.
+            If a column has missing values, a key is named twice, or genes or categories are not those of the model
+            that is loaded.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
         fields = host_fields(
@@ -205,9 +219,10 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin, BaseModelClass):
             size_factor_key=size_factor_key,
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
+            new_data=(source := kwargs.get("source_registry")) is not None,
         )
-        source = kwargs.get("source_registry")
-        if source is not None and not kwargs.get("extend_categories"):
+        if source is not None:
+            check_genes(adata, source)
             cls._refuse_unseen(BatchLevels.from_registry(source).unseen(adata))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
@@ -239,65 +254,48 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin, BaseModelClass):
         """
         with warnings.catch_warnings():
             # The host only warns about other genes; `_validate_anndata` raises.
-            warnings.filterwarnings("ignore", message="var_names for adata passed in does not match")
+            warnings.filterwarnings("ignore", message=".*var_names.* does not match")
             return super().load(dir_path, adata, **kwargs)
 
     def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
-        """Data that encoder and decoder can both read, registered with this model."""
-        return self._registered(adata, copy_if_view=copy_if_view)
-
-    def _registered(self, adata: AnnData | None, *, encoder_only: bool = False, copy_if_view: bool = True) -> AnnData:
-        """The data to work on, registered with this model after checking genes, categories and values.
-
-        With ``encoder_only``, categories that the model has not seen are accepted where the encoder sees none.
-        """
-        if adata is None:
-            if self.adata is None:
-                raise ValueError("`adata` is None and the model was loaded without data; pass `adata`.")
-            adata = self.adata
-        _check_if_view(adata, copy_if_view=copy_if_view)
-        self._check_genes(adata)
-        unseen = self._levels.unseen(adata)
-        if unseen:
-            if not encoder_only or self.encode_covariates:
-                self._refuse_unseen(unseen)
-            warnings.warn(
-                f"{_listed(unseen)} not seen in training; the encoder does not read batch levels, so that these cells "
-                "are embedded as they are.",
-                UserWarning,
-                stacklevel=4,
-            )
-        manager = self.get_anndata_manager(adata) if self.adata_manager is not None else None
-        if manager is not None:
-            manager.validate()
-            return adata
-        if self.adata_manager is None:
-            arguments = {**self.registry["setup_args"], "source_registry": self.registry}
-            self.setup_anndata(adata, extend_categories=bool(unseen), **arguments)
-            manager = self._get_most_recent_anndata_manager(adata, required=True)
-            self._adata, self._adata_manager = adata, manager
-        else:
-            manager = self.adata_manager.transfer_fields(adata, extend_categories=bool(unseen))
-        self._check_matrix(manager)
-        self._register_manager_for_instance(manager)
+        """The data to work on, registered with this model after checking genes, categories and, once, its values."""
+        adata = self._own_unless_given(adata)
+        check_genes(adata, self.registry)
+        self._refuse_unseen(self._levels.unseen(adata))
+        is_new = self.adata_manager is None or self.get_anndata_manager(adata) is None
+        adata = super()._validate_anndata(adata, copy_if_view=copy_if_view)
+        if is_new:
+            self._check_matrix(self.get_anndata_manager(adata, required=True))
         return adata
 
-    def _check_genes(self, adata: AnnData) -> None:
-        """Raise unless the genes are the model's, in its order."""
-        expected = self.registry["field_registries"]["X"]["state_registry"]["column_names"]
-        given = np.asarray(adata.var_names)
-        if np.array_equal(expected, given):
-            return
-        missing = [name for name in expected if name not in set(given)]
-        if missing:
-            raise ValueError(
-                f"`adata` lacks {len(missing)} of the {len(expected)} genes of the model, {missing[0]!r} first; "
-                "pass data with `adata.var_names` as in training."
-            )
-        raise ValueError(
-            f"`adata` has {len(given)} genes that are not those of the model in its order ({len(expected)} genes); "
-            "pass `adata[:, model.get_var_names()]`."
+    def _cells_for_encoder(
+        self, adata: AnnData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int
+    ) -> DataLoader:
+        """Minibatches for the encoder alone, which may hold unseen categories where it reads no batch levels."""
+        adata = self._own_unless_given(adata)
+        check_genes(adata, self.registry)
+        unseen = {} if self.encode_covariates else self._levels.unseen(adata)
+        if not unseen:
+            return self._make_data_loader(self._validate_anndata(adata), indices=indices, batch_size=batch_size)
+        warnings.warn(
+            f"{_listed(unseen)} not seen in training; the encoder does not read batch levels, so that these cells are "
+            "embedded as they are.",
+            UserWarning,
+            stacklevel=5,
         )
+        setup = self.registry["setup_args"]
+        for block in row_blocks(adata.X if setup["layer"] is None else adata.layers[setup["layer"]]):
+            self.module.likelihood.check(block)
+        continuous = as_keys(setup["continuous_covariate_keys"])
+        check_columns(adata, continuous, "continuous_covariate_keys")
+        return level_free_loader(
+            adata, layer=setup["layer"], continuous_keys=continuous, indices=indices, batch_size=batch_size
+        )
+
+    def _own_unless_given(self, adata: AnnData | None) -> AnnData:
+        if adata is None and self.adata is None:
+            raise ValueError("`adata` is None and the model was loaded without data; pass `adata`.")
+        return self.adata if adata is None else adata
 
     def _check_matrix(self, manager: AnnDataManager) -> None:
         """Raise unless the likelihood can describe every value of the registered matrix."""

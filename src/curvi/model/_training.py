@@ -89,6 +89,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             steps_per_epoch = ceil(n_obs * (train_size or 0.9) / (batch_size or settings.batch_size))
             plan["n_epochs_kl_warmup"] = None
             plan["n_steps_kl_warmup"] = round(kl_warmup * max_epochs * steps_per_epoch)
+        self.module.train()  # a loaded model is in evaluation mode
         super().train(
             max_epochs=max_epochs,
             accelerator=accelerator,
