@@ -60,6 +60,8 @@ nb_output_stderr = "remove"
 
 autosummary_generate = True
 autosummary_ignore_module_all = False
+# Its page is that of curvi.CurviVAE, the name that users type.
+autosummary_context = {"on_another_page": ["CurviVAE"]}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -114,7 +116,7 @@ def write_help() -> None:
 
     def said(*arguments: str) -> str:
         command = [sys.executable, "-c", program, *arguments, "--help"]
-        environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+        environment = {**os.environ, "COLUMNS": "78", "NO_COLOR": "1"}
         shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
         return f"```text\n{shown.rstrip()}\n```\n"
 
