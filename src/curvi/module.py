@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from scvi import REGISTRY_KEYS
@@ -70,7 +70,7 @@ class VAE(BaseModuleClass):
         self.thinning = CountThinning(thinning_rate)
         self.thinning_weight = thinning_weight
 
-    def _covariates(self, tensors: dict[str, Tensor]) -> dict[str, Tensor | None]:
+    def _covariates(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """The levels ``(n, n_levels)`` and continuous covariates ``(n, n_continuous)`` of a minibatch."""
         batch = tensors[REGISTRY_KEYS.BATCH_KEY]
         parts = [batch] if self.has_batch_level else []
@@ -79,15 +79,11 @@ class VAE(BaseModuleClass):
         levels = torch.cat(parts, dim=1) if parts else batch[:, :0]
         return {"levels": levels, "continuous": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)}
 
-    def _get_inference_input(
-        self, tensors: dict[str, Tensor], *, full_forward_pass: bool = True
-    ) -> dict[str, Tensor | None]:
+    def _get_inference_input(self, tensors: dict[str, Tensor], *, full_forward_pass: bool = True) -> dict[str, Any]:
         # The host announces with `full_forward_pass` whether minified data may skip the encoder; nothing here skips it.
         return {"x": tensors[REGISTRY_KEYS.X_KEY], **self._covariates(tensors)}
 
-    def _get_generative_input(
-        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Tensor | Distribution]
-    ) -> dict[str, Tensor | None]:
+    def _get_generative_input(self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any]) -> dict[str, Any]:
         size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
         if size_factor is None:
             size_factor = self.likelihood.size_factor(tensors[REGISTRY_KEYS.X_KEY])
@@ -103,7 +99,7 @@ class VAE(BaseModuleClass):
     @auto_move_data
     def inference(
         self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_samples: int = 1
-    ) -> dict[str, Tensor | Distribution]:
+    ) -> dict[str, Any]:
         """Posterior ``qz`` and draws ``z``, ``(n, ambient_dim)`` or ``(n_samples, n, ambient_dim)`` for several."""
         qz = self.encode(x, levels, continuous)
         outputs = {"qz": qz, "z": qz.rsample() if n_samples == 1 else qz.rsample(Size([n_samples]))}
@@ -122,7 +118,7 @@ class VAE(BaseModuleClass):
     def loss(
         self,
         tensors: dict[str, Tensor],
-        inference_outputs: dict[str, Tensor | Distribution],
+        inference_outputs: dict[str, Any],
         generative_outputs: dict[str, Distribution],
         kl_weight: float = 1.0,
     ) -> LossOutput:

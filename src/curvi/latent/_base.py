@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from torch import Size, Tensor, nn
+from torch.distributions import Distribution
 
 from curvi._named import Named
 
 if TYPE_CHECKING:
-    from torch.distributions import Distribution
-
     from curvi.manifolds import Manifold
 
 
-class LatentSpace(Named, nn.Module, ABC, argument="latent"):
+Posterior = TypeVar("Posterior", bound=Distribution)
+
+
+class LatentSpace(Named, nn.Module, ABC, Generic[Posterior], argument="latent"):
     r"""What a raw code means: :math:`q(z \mid x)` and :math:`p(z)`, on a manifold.
 
     Parameters
@@ -41,7 +43,7 @@ class LatentSpace(Named, nn.Module, ABC, argument="latent"):
     has_prior: ClassVar[bool]
 
     @abstractmethod
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor) -> Posterior:
         """The posterior of a raw code ``(..., n_params)``: event shape ``(ambient_dim,)``, batch shape ``(...)``."""
 
     @abstractmethod
@@ -49,11 +51,11 @@ class LatentSpace(Named, nn.Module, ABC, argument="latent"):
         """The prior :math:`p(z)`, with event shape ``(ambient_dim,)``."""
 
     @abstractmethod
-    def location(self, posterior: Distribution) -> Tensor:
+    def location(self, posterior: Posterior) -> Tensor:
         """Where a posterior of this space is centred, a point on the manifold, ``(..., ambient_dim)``."""
 
     @abstractmethod
-    def posterior_parameters(self, posterior: Distribution) -> dict[str, Tensor]:
+    def posterior_parameters(self, posterior: Posterior) -> dict[str, Tensor]:
         """The parameters of a posterior of this space by name, each ``(..., size)`` or ``(...)``."""
 
     @abstractmethod

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Size, Tensor
 
 from curvi.distributions import Delta, ImproperUniform
 from curvi.latent._base import LatentSpace
 from curvi.manifolds import Euclidean
 
-if TYPE_CHECKING:
-    from torch.distributions import Distribution
 
-
-class DeltaLatent(LatentSpace, name="delta"):
+class DeltaLatent(LatentSpace[Delta], name="delta"):
     r"""Euclidean space :math:`\mathbb{R}^d` with :math:`q(z \mid x) = \delta(z - \mu)`.
 
     The raw code is the point. There is no prior to draw from and no divergence to pay, so the objective is the
@@ -50,11 +45,11 @@ class DeltaLatent(LatentSpace, name="delta"):
         """The flat, improper prior."""
         return ImproperUniform(batch_shape, Size((self.manifold.dim,)))
 
-    def location(self, posterior: Distribution) -> Tensor:
+    def location(self, posterior: Delta) -> Tensor:
         """The point, ``(..., dim)``."""
         return posterior.loc
 
-    def posterior_parameters(self, posterior: Distribution) -> dict[str, Tensor]:
+    def posterior_parameters(self, posterior: Delta) -> dict[str, Tensor]:
         """``loc (..., dim)``."""
         return {"loc": posterior.loc}
 

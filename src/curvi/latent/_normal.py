@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Independent, Normal
 
 from curvi.latent._base import LatentSpace
 from curvi.manifolds import Euclidean
@@ -13,7 +13,7 @@ from curvi.manifolds import Euclidean
 _VARIANCE_FLOOR = 1e-4
 
 
-class NormalLatent(LatentSpace, name="normal"):
+class NormalLatent(LatentSpace[Independent], name="normal"):
     r"""Euclidean space :math:`\mathbb{R}^d` with :math:`q(z \mid x) = \mathcal{N}(\mu, \mathrm{diag}(\sigma^2))`.
 
     The first ``dim`` raw numbers are :math:`\mu`, the others :math:`\log(\sigma^2 - 10^{-4})`, as in scVI
@@ -52,11 +52,11 @@ class NormalLatent(LatentSpace, name="normal"):
         loc = torch.zeros(*batch_shape, self.manifold.dim, dtype=origin.dtype, device=origin.device)
         return Independent(Normal(loc, torch.ones_like(loc), validate_args=False), 1, validate_args=False)
 
-    def location(self, posterior: Distribution) -> Tensor:
+    def location(self, posterior: Independent) -> Tensor:
         """The mean, ``(..., dim)``."""
         return posterior.mean
 
-    def posterior_parameters(self, posterior: Distribution) -> dict[str, Tensor]:
+    def posterior_parameters(self, posterior: Independent) -> dict[str, Tensor]:
         """``loc (..., dim)`` and ``scale (..., dim)``."""
         return {"loc": posterior.mean, "scale": posterior.stddev}
 

@@ -16,7 +16,6 @@ from curvi.manifolds import Sphere
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch.distributions import Distribution
 
 # Beyond this the posterior is a point for float32, whose smallest angle apart from 1 is about 1e-3.5 = exp(-8).
 _LOG_CONCENTRATION_RANGE = (log(1e-4), log(1e7))
@@ -33,7 +32,7 @@ def _softplus(raw: Tensor, _start: float) -> Tensor:
 _SCALES: dict[str, Callable[[Tensor, float], Tensor]] = {"log": _exponential, "softplus": _softplus}
 
 
-class VonMisesFisherLatent(LatentSpace, name="vmf"):
+class VonMisesFisherLatent(LatentSpace[VonMisesFisher], name="vmf"):
     r"""Unit sphere :math:`S^d` in :math:`\mathbb{R}^{d+1}` with :math:`q(z \mid x) = \mathrm{vMF}(\mu, \kappa)`.
 
     The first ``dim + 1`` raw numbers are normalised to the mean direction :math:`\mu`; the last one is the
@@ -89,11 +88,11 @@ class VonMisesFisherLatent(LatentSpace, name="vmf"):
             self.manifold.dim, batch_shape, dtype=origin.dtype, device=origin.device, validate_args=False
         )
 
-    def location(self, posterior: Distribution) -> Tensor:
+    def location(self, posterior: VonMisesFisher) -> Tensor:
         """The mean direction, ``(..., dim + 1)``."""
         return posterior.loc
 
-    def posterior_parameters(self, posterior: Distribution) -> dict[str, Tensor]:
+    def posterior_parameters(self, posterior: VonMisesFisher) -> dict[str, Tensor]:
         """``loc (..., dim + 1)`` and ``concentration (...)``."""
         return {"loc": posterior.loc, "concentration": posterior.concentration}
 

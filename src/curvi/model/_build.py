@@ -106,7 +106,7 @@ def build_vae(
     """Networks that fit the latent space and the likelihood, joined with them in one module."""
     if not 0.0 <= dropout_rate < 1.0:
         raise ValueError(f"`dropout_rate` is {dropout_rate}; it must lie in [0, 1).")
-    seen = {"n_per_level": levels.n_per_level, "n_continuous": n_continuous}
+    seen: dict[str, Any] = {"n_per_level": levels.n_per_level, "n_continuous": n_continuous}
     encoder = MLP(
         n_features,
         latent.n_params,

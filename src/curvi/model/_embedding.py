@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from scvi import settings
 from torch import Size, Tensor
 
 from curvi.metrics import GeodesicNeighbors
+from curvi.model._registration import RegisteredModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-class EmbeddingMixin:
+class EmbeddingMixin(RegisteredModel):
     """Methods of :class:`curvi.CurviVAE` that read the encoder."""
 
     @torch.inference_mode()
@@ -122,24 +122,3 @@ class EmbeddingMixin:
     def knn_transformer(self, n_neighbors: int = 15) -> GeodesicNeighbors:
         """Geodesic nearest neighbours on the latent manifold, for ``scanpy.pp.neighbors(transformer=...)``."""
         return GeodesicNeighbors(self.manifold, n_neighbors)
-
-    def _minibatches(
-        self,
-        adata: AnnData | None,
-        indices: Sequence[int] | np.ndarray | None,
-        batch_size: int | None,
-        dataloader: Iterable[dict[str, Tensor]] | None,
-        *,
-        encoder_only: bool = False,
-    ) -> Iterable[dict[str, Tensor]]:
-        """The minibatches of checked data in the order asked for, or those of a loader that was given."""
-        if dataloader is not None:
-            given: dict[str, Any] = {"adata": adata, "indices": indices, "batch_size": batch_size}
-            unused = [name for name, value in given.items() if value is not None]
-            if unused:
-                raise ValueError(f"`dataloader` and {', '.join(unused)} were both given; pass one or the other.")
-            return dataloader
-        batch_size = batch_size or settings.batch_size
-        if encoder_only:
-            return self._cells_for_encoder(adata, indices, batch_size)
-        return self._make_data_loader(self._validate_anndata(adata), indices=indices, batch_size=batch_size)

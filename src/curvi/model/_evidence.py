@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from curvi.model._registration import RegisteredModel
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-class EvidenceMixin:
+class EvidenceMixin(RegisteredModel):
     """Methods of :class:`curvi.CurviVAE` that say how well the model describes cells."""
 
     @torch.inference_mode()

@@ -11,6 +11,7 @@ from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
 
 from curvi.data import CellLoader
+from curvi.model._registration import RegisteredModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ class CellSplitter(DataSplitter):
     data_loader_cls = CellLoader
 
 
-class TrainingMixin(UnsupervisedTrainingMixin):
+class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
     """The :meth:`train` of :class:`curvi.CurviVAE`."""
 
     _data_splitter_cls = CellSplitter
