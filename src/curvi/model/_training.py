@@ -11,6 +11,7 @@ from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
 
 from curvi.data import CellLoader
+from curvi.model._plan import LeanTrainingPlan
 from curvi.model._registration import RegisteredModel
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
     """The :meth:`train` of :class:`curvi.CurviVAE`."""
 
     _data_splitter_cls = CellSplitter
+    _training_plan_cls = LeanTrainingPlan
 
     def train(
         self,
