@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from curvi.distributions._arrays import add_product, components, dot, enter, leave, library, rows, single
+
 # From this dimension on a Gaussian row is never so close to the pole that one projection leaves a visible error.
 _SAFE_DIMENSION = 9
-_LONG_ROW = 24
+# From this dimension on it is fast to run along rows.
+_LONG_ROW = 16
 
 
 def around(loc: Tensor, depth: Tensor) -> Tensor:
@@ -35,46 +39,49 @@ def around(loc: Tensor, depth: Tensor) -> Tensor:
     return _Around.apply(loc, depth)
 
 
-def _components(x: Tensor) -> Tensor:
-    """Rows ``(..., m)`` as ``(m, ...)``: a view, or a copy where rows are too short to run along them fast."""
-    components = x.movedim(-1, 0)
-    return components.contiguous() if len(components) < _LONG_ROW else components
-
-
 class _Around(Function):
     @staticmethod
     def forward(ctx: Any, loc: Tensor, depth: Tensor) -> Tensor:
-        m, pole = loc.shape[-1], _components(loc)
-        z = depth.new_empty(*depth.shape, m)
-        if m == 2:
-            # Two directions are orthogonal to the pole.
-            v = torch.stack([-pole[1], pole[0]]) * torch.rand_like(depth).sub_(0.5).sign_()
-            scale = torch.ones_like(depth)
-        else:
-            v = torch.randn_like(z).movedim(-1, 0) if m >= _LONG_ROW else depth.new_empty(m, *depth.shape).normal_()
-            for _ in range(2 if m < _SAFE_DIMENSION else 1):
-                v.addcmul_(pole, (v * pole).sum(0), value=-1)
-            scale = torch.rsqrt((v * v).sum(0))
-        sine = torch.sqrt(depth * (2 - depth)).mul_(scale)
-        torch.addcmul(pole * (1 - depth), v, sine, out=z.movedim(-1, 0))
-        ctx.save_for_backward(pole, depth, v, scale)
-        return z
+        m, dtype = loc.shape[-1], single(depth.dtype)
+        xp = library(loc.device) if m < _LONG_ROW else torch
+        y = enter(xp, depth, dtype)
+        pole = components(xp, enter(xp, loc, dtype)).reshape(m, *[1] * (depth.ndim + 1 - loc.ndim), *loc.shape[:-1])
+        z = _place(xp, pole, y, _gaussian(xp, m, depth, dtype))
+        ctx.save_for_backward(*(leave(xp, values) for values in (pole, y, z)))
+        ctx.xp, ctx.shape = xp, loc.shape
+        return leave(xp, rows(xp, z)).to(depth.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        pole, depth, v, scale = ctx.saved_tensors
-        g, cosine, sine = _components(grad), 1 - depth, torch.sqrt(depth * (2 - depth))
-        product = g * pole
-        along = product.sum(0)
-        grad_depth = grad_loc = None
-        if ctx.needs_input_grad[1]:
-            slope = cosine * scale / sine.clamp_min(torch.finfo(depth.dtype).tiny)
-            grad_depth = torch.mul(g, v, out=product).sum(0).mul_(slope).sub_(along)
-        if ctx.needs_input_grad[0]:
-            # cos(y) g - <g, mu> z, with z taken apart.
-            turned = torch.addcmul(g, pole, along, value=-1, out=product).mul_(cosine)
-            grad_loc = torch.empty_like(grad, memory_format=torch.contiguous_format)
-            torch.addcmul(turned, v, along * sine * scale, value=-1, out=grad_loc.movedim(-1, 0))
-            grad_loc = grad_loc.sum_to_size(*pole.shape[1:], len(pole))
-        return grad_loc, grad_depth
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        xp = ctx.xp
+        pole, y, z = (enter(xp, values) for values in ctx.saved_tensors)
+        g = components(xp, enter(xp, grad, ctx.saved_tensors[1].dtype))
+        along, cosine = dot(xp, g, pole), 1 - y
+        # dz/dy = (cos z - mu) / sin^2; the least number is for the pole itself.
+        grad_depth = (cosine * dot(xp, g, z) - along) / (y * (2 - y) + 1e-37)
+        turned = add_product(xp, g * cosine, z, -along)
+        grad_loc = leave(xp, rows(xp, turned)).to(grad.dtype).sum_to_size(ctx.shape)
+        return grad_loc, leave(xp, grad_depth).to(grad.dtype)
+
+
+def _gaussian(xp: Any, m: int, like: Tensor, dtype: torch.dtype) -> Any:
+    """Standard normal components ``(m, ...)``."""
+    if xp is np:
+        return torch.randn(m, *like.shape, dtype=dtype).numpy()
+    return torch.randn(*like.shape, m, dtype=dtype, device=like.device).moveaxis(-1, 0)
+
+
+def _place(xp: Any, pole: Any, y: Any, v: Any) -> Any:
+    """Components of points at depths ``y`` below ``pole (m, ...)``, in the directions of Gaussian ``v (m, ...)``."""
+    cosine, sine = 1 - y, xp.sqrt(y * (2 - y))
+    if len(pole) == 2:
+        # Two directions are orthogonal to the pole.
+        sine = xp.copysign(sine, v[0])
+        return xp.stack([cosine * pole[0] - sine * pole[1], cosine * pole[1] + sine * pole[0]])
+    if len(pole) < _SAFE_DIMENSION:
+        v -= pole * dot(xp, v, pole)
+    along = dot(xp, v, pole)
+    sine /= xp.sqrt(dot(xp, v, v) - along * along)
+    v *= sine
+    return add_product(xp, v, pole, cosine - sine * along)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Size, Tensor
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Made = TypeVar("_Made")
 
 _WITHOUT_DOUBLE = frozenset({"mps"})
 
 
+def kept(make: Callable[..., _Made]) -> Callable[..., _Made]:
+    """``make`` with its results kept; a graph that is being compiled keeps them itself."""
+    keep = cache(make)
+
+    @wraps(make)
+    def get(*args: Any) -> _Made:
+        return make(*args) if torch.compiler.is_compiling() else keep(*args)
+
+    return get
+
+
 def library(device: torch.device) -> Any:
-    """``numpy`` or ``torch``, whose functions of the same names take the arrays of :func:`enter`."""
+    """``numpy`` or ``torch``, whose functions of the same names take the arrays of this module."""
     return np if device.type == "cpu" and not torch.compiler.is_compiling() else torch
 
 
@@ -21,12 +38,50 @@ def double(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type in _WITHOUT_DOUBLE else torch.float64
 
 
-def enter(xp: Any, x: Tensor, dtype: torch.dtype) -> Any:
-    """The values of ``x`` without its gradient, as a flat array of ``xp``."""
-    flat = x.detach().to(dtype).reshape(-1)
-    return flat.numpy() if xp is np else flat
+def single(dtype: torch.dtype) -> torch.dtype:
+    """float64 for float64, and float32 for all that is less."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def leave(xp: Any, values: Any, shape: Size) -> Tensor:
-    """An array of ``xp`` as a tensor of a given shape."""
-    return (torch.from_numpy(values) if xp is np else values).view(shape)
+def enter(xp: Any, x: Tensor, dtype: torch.dtype | None = None) -> Any:
+    """The values of ``x`` without its gradient, as an array of ``xp``."""
+    x = x.detach() if dtype is None else x.detach().to(dtype)
+    return x.numpy() if xp is np else x
+
+
+def leave(xp: Any, values: Any) -> Tensor:
+    """An array of ``xp`` as a tensor."""
+    return torch.from_numpy(np.asarray(values)) if xp is np else values
+
+
+def components(xp: Any, rows: Any) -> Any:
+    """Rows ``(..., m)`` as ``(m, ...)`` to read: a view in torch, contiguous in numpy."""
+    turned = xp.moveaxis(rows, -1, 0)
+    return np.ascontiguousarray(turned) if xp is np else turned
+
+
+def rows(xp: Any, components: Any) -> Any:
+    """The inverse of :func:`components`, contiguous."""
+    if xp is torch:
+        return torch.moveaxis(components, 0, -1).contiguous()
+    turned = np.empty((*components.shape[1:], len(components)), components.dtype)
+    for i, component in enumerate(components):
+        turned[..., i] = component
+    return turned
+
+
+def dot(xp: Any, a: Any, b: Any) -> Any:
+    """The sum of ``a * b`` along the first axis; on the CPU without storing the products."""
+    if xp is np:
+        return np.einsum("m...,m...->...", a, b)
+    if library(a.device) is np:
+        return leave(np, np.einsum("m...,m...->...", a.numpy(), b.numpy()))
+    return (a * b).sum(0)
+
+
+def add_product(xp: Any, total: Any, a: Any, b: Any) -> Any:
+    """``total + a * b``, written into ``total``."""
+    if xp is torch:
+        return total.addcmul_(a, b)
+    total += a * b
+    return total

@@ -89,7 +89,7 @@ class VonMisesFisher(Distribution):
 
     @property
     def mean_resultant_length(self) -> Tensor:
-        r"""The length :math:`A(\kappa) = I_{m/2}(\kappa) / I_{m/2-1}(\kappa)` of the mean, in [0, 1), shape ``(...)``."""
+        r"""The length :math:`A(\kappa)` of the mean, in [0, 1), shape ``(...)``."""
         return _bessel.with_derivatives(self.terms.length, [self.concentration], [self.terms.slope])
 
     @property
