@@ -50,7 +50,8 @@ class Sphere(Manifold, name="sphere"):
 
     def log(self, x: Tensor, y: Tensor) -> Tensor:
         r"""The vector at ``x`` of length :math:`d(x, y) \le \pi` towards ``y``, ``(..., dim + 1)``."""
-        u = _tangent(x, _tangent(x, y - x))
+        # Of y, y - x and y + x, which have one tangent part, the shortest has the least to lose.
+        u = _tangent(x, _tangent(x, torch.where((x * y).sum(-1, keepdim=True) < 0, y + x, y - x)))
         sine = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
         angle = self.dist(x, y)[..., None]
         u = torch.where(sine > 0, u * (angle / torch.where(sine > 0, sine, 1.0)), u)
@@ -100,7 +101,8 @@ class Sphere(Manifold, name="sphere"):
             If the mean is not unique (as that of two antipodal points), if there are no points, or if the weights are
             negative, all 0 or not one a point.
         """
-        points = x.to(torch.float64)
+        # Not every device has float64.
+        points = x.to(device="cpu" if x.device.type == "mps" else x.device).to(torch.float64)
         shares = checked_weights(points, weights)
         points, shares = points[shares > 0], shares[shares > 0]
         centre = shares @ points
