@@ -1,4 +1,4 @@
-"""How much does a training epoch cost, against the matrix products that it cannot do without, and against scVI?
+"""What does a training epoch cost, against the matrix products that it cannot do without, and against scVI?
 
 Everything runs in one process on the same cells with the same minibatches, in turn, several times; medians are compared.
 With ``CURVI_DATA_DIR`` set the cells are the scPhere demo set found there, otherwise synthetic ones of the same size.
@@ -90,7 +90,9 @@ def contestants(adata: anndata.AnnData) -> dict[str, Callable[[], object]]:
         "scVI, negative binomial": lambda: scvi.model.SCVI(adata, gene_likelihood="nb"),
         "curvi, scVI's architecture, Gaussian": lambda: curvi.CurviVAE(adata, latent="normal", **equal),
         "curvi, scVI's architecture, vMF S^10": lambda: curvi.CurviVAE(adata, latent="vmf", **equal),
-        "curvi, scPhere preset, no thinning": lambda: curvi.CurviVAE(adata, **(presets.scphere | {"thinning_weight": 0.0})),
+        "curvi, scPhere preset, no thinning": lambda: curvi.CurviVAE(
+            adata, **(presets.scphere | {"thinning_weight": 0.0})
+        ),
         "curvi, scPhere preset": lambda: curvi.CurviVAE(adata, **presets.scphere),
     }
 

@@ -178,3 +178,17 @@ def test_good_input_does_not_warn(cells, quiet):
         model = curvi.CurviVAE(cells)
         model.train(max_epochs=1, **quiet)
     assert model.is_trained
+
+
+def test_a_size_factor_needs_a_likelihood_of_counts(cells):
+    cells.obs["size"] = 1.0
+    CurviVAE.setup_anndata(cells, size_factor_key="size")
+    CurviVAE(cells, likelihood="nb")
+    with pytest.raises(ValueError, match="`size_factor_key` was set up, but likelihood 'normal' has no size factor"):
+        CurviVAE(cells, likelihood="normal")
+
+
+@pytest.mark.filterwarnings("ignore:Category . in adata.obs")
+def test_one_cell_can_be_embedded(trained, make_cells):
+    one = trained.get_latent_representation(make_cells()[5:6].copy())
+    np.testing.assert_allclose(one, trained.get_latent_representation()[5:6], atol=1e-6)

@@ -32,9 +32,12 @@ def test_the_passes_of_the_marginal_likelihood_are_only_a_matter_of_memory(model
 
 def test_one_number_a_cell_in_the_order_asked_for(model):
     rows = np.array([30, 2, 2, 100])
-    many = np.mean([model.get_elbo(return_mean=False) for _ in range(40)], axis=0)
-    asked = np.mean([model.get_elbo(indices=rows, return_mean=False) for _ in range(40)], axis=0)
-    np.testing.assert_allclose(asked, many[rows], atol=2.0)
+    whole = np.stack([model.get_elbo(return_mean=False) for _ in range(40)])[:, rows]
+    asked = np.stack([model.get_elbo(indices=rows, return_mean=False) for _ in range(40)])
+    noise = np.sqrt((whole.var(0) + asked.var(0)) / 40)
+    assert (np.abs(whole.mean(0) - asked.mean(0)) < 6 * noise).all()
+    # The cells differ from one another by far more than the noise.
+    assert np.abs(whole.mean(0)[[0, 1, 3]] - whole.mean(0)[[1, 3, 0]]).min() > 6 * noise.max()
     assert model.get_marginal_ll(indices=rows, n_mc_samples=10, return_mean=False).shape == (4,)
 
 

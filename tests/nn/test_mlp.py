@@ -43,7 +43,9 @@ def test_normalisation_may_follow_the_activation():
     assert names == ["ELU", "BatchNorm1d"]
 
 
-@pytest.mark.parametrize(("argument", "message"), [("activation", "'relu'"), ("normalization", "'batch', 'layer', 'none'")])
+@pytest.mark.parametrize(
+    ("argument", "message"), [("activation", "'relu'"), ("normalization", "'batch', 'layer', 'none'")]
+)
 def test_unknown_names_list_the_known(argument, message):
     with pytest.raises(ValueError, match=f"unknown {argument} 'x'; the known names are .*{message}"):
         MLP(5, 3, [8], **{argument: "x"})

@@ -32,10 +32,10 @@ def read_rows(matrix: Any, rows: np.ndarray) -> Any:
     return matrix[unique][inverse]
 
 
-def row_blocks(matrix: Any, n_rows: int = 4096) -> Iterator[Any]:
-    """Successive blocks of ``n_rows`` rows of a matrix, in memory or on disk."""
+def row_blocks(matrix: Any, n_rows: int = 4096) -> Iterator[tuple[int, Any]]:
+    """Successive blocks of ``n_rows`` rows of a matrix, in memory or on disk, each with the number of its first row."""
     for start in range(0, matrix.shape[0], n_rows):
-        yield matrix[start : start + n_rows]
+        yield start, matrix[start : start + n_rows]
 
 
 class CellDataset(Dataset):

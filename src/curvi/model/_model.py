@@ -85,7 +85,7 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin):
         n_latent: int = 2,
         likelihood: str = "nb",
         n_hidden: int | Sequence[int] = 128,
-        n_layers: int = 1,
+        n_layers: int = 2,
         n_hidden_decoder: Sequence[int] | None = None,
         dropout_rate: float = 0.1,
         dispersion: str | None = None,
@@ -141,7 +141,9 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin):
             },
         )
         if adata is not None:
-            self._check_matrix(self.adata_manager)
+            if adata.n_obs < 2:
+                raise ValueError(f"`adata` has {adata.n_obs} cells; at least 2 are needed to train.")
+            self._check_matrix(self.adata_manager.get_from_registry("X"))
         self._model_summary_string = (
             f"CurviVAE with latent: {latent!r}, n_latent: {n_latent}, likelihood: {likelihood!r}, "
             f"n_hidden: {n_hidden}, n_layers: {n_layers}, batch levels: {', '.join(self._levels.names) or 'none'}."

@@ -137,7 +137,7 @@ class RegisteredModel(BaseModelClass):
         is_new = self.adata_manager is None or self.get_anndata_manager(adata) is None
         adata = super()._validate_anndata(adata, copy_if_view=copy_if_view)
         if is_new:
-            self._check_matrix(self.get_anndata_manager(adata, required=True))
+            self._check_matrix(self.get_anndata_manager(adata, required=True).get_from_registry("X"))
         return adata
 
     def _cells_for_encoder(
@@ -156,8 +156,7 @@ class RegisteredModel(BaseModelClass):
             stacklevel=5,
         )
         setup = self.registry["setup_args"]
-        for block in row_blocks(adata.X if setup["layer"] is None else adata.layers[setup["layer"]]):
-            self.module.likelihood.check(block)
+        self._check_matrix(adata.X if setup["layer"] is None else adata.layers[setup["layer"]])
         continuous = as_keys(setup["continuous_covariate_keys"])
         check_columns(adata, continuous, "continuous_covariate_keys")
         return level_free_loader(
@@ -169,14 +168,10 @@ class RegisteredModel(BaseModelClass):
             raise ValueError("`adata` is None and the model was loaded without data; pass `adata`.")
         return self.adata if adata is None else adata
 
-    def _check_matrix(self, manager: AnnDataManager) -> None:
-        """Raise unless the likelihood can describe every value of the registered matrix."""
-        n_obs = manager.adata.n_obs
-        if n_obs < 2:
-            raise ValueError(f"`adata` has {n_obs} cells; at least 2 are needed.")
-        matrix = manager.get_from_registry("X")
-        for block in row_blocks(matrix):
-            self.module.likelihood.check(block)
+    def _check_matrix(self, matrix: Any) -> None:
+        """Raise unless the likelihood can describe every value of the matrix."""
+        for first_row, block in row_blocks(matrix):
+            self.module.likelihood.check(block, first_row)
 
     @staticmethod
     def _refuse_unseen(unseen: Mapping[str, list[Any]]) -> None:
