@@ -1,6 +1,6 @@
 """What does a training epoch cost, against the matrix products that it cannot do without, and against scVI?
 
-Everything runs in one process on the same cells with the same minibatches, in turn, several times; medians are compared.
+Everything runs in one process on the same cells with the same minibatches, in turn, several times; medians compare.
 With ``CURVI_DATA_DIR`` set the cells are the scPhere demo set found there, otherwise synthetic ones of the same size.
 
 Usage: ``python benchmarks/training_step.py [--repeats 5] [--epochs 4]``

@@ -31,7 +31,8 @@ def test_the_passes_of_the_marginal_likelihood_are_only_a_matter_of_memory(model
 
 
 def test_one_number_a_cell_in_the_order_asked_for(model):
-    rows = np.array([30, 2, 2, 100])
+    order = np.argsort(model.get_elbo(return_mean=False))
+    rows = order[[-1, 0, 0, len(order) // 2]]
     whole = np.stack([model.get_elbo(return_mean=False) for _ in range(40)])[:, rows]
     asked = np.stack([model.get_elbo(indices=rows, return_mean=False) for _ in range(40)])
     noise = np.sqrt((whole.var(0) + asked.var(0)) / 40)
