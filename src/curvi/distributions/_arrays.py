@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _Made = TypeVar("_Made")
 
+# Beyond this concentration squares overflow in float32; every point is the pole long before.
+LIMIT = 1e18
 _WITHOUT_DOUBLE = frozenset({"mps"})
 
 

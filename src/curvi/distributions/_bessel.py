@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from curvi.distributions._arrays import double, enter, kept, leave, library, single
+from curvi.distributions._arrays import LIMIT, double, enter, kept, leave, library, single
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +141,7 @@ def terms(m: int, kappa: Tensor) -> Terms:
     """
     xp, dtype = library(kappa.device), double(kappa.device)
     plan = _plan(m, *(_DOUBLE if kappa.dtype == torch.float64 else _SINGLE), xp, dtype, kappa.device)
-    flat = enter(xp, kappa, dtype).reshape(-1)
+    flat = enter(xp, kappa.detach().clamp_max(LIMIT) if dtype == torch.float32 else kappa, dtype).reshape(-1)
     size = _BLOCK if xp is not torch else max(len(flat), 1)
     blocks = [_evaluate(plan, flat[i : i + size]) for i in range(0, max(len(flat), 1), size)]
     values = blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, 1)

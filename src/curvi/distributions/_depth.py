@@ -11,7 +11,7 @@ from torch import Size, Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from curvi.distributions._arrays import enter, kept, leave, library, single
+from curvi.distributions._arrays import LIMIT, enter, kept, leave, library, single
 from curvi.distributions._bessel import shortfall
 
 # Where a loop would have to wait for a device, so many proposals are made at once. Each is accepted with a probability
@@ -21,8 +21,6 @@ _PROPOSALS = 32
 # is then wrong by less than 1e-3 (m = 4) or 2e-4 (else) of itself in float32, and 3e-5 in float64.
 _SINGLE, _DOUBLE = (8, 6.0), (24, 9.0)
 _BLOCK = 8192
-# Beyond this concentration squares overflow in float32, and every point is the pole.
-_LIMIT = 1e18
 
 
 def vmf_depth(m: int, kappa: Tensor, sample_shape: Size = Size()) -> Tensor:
@@ -83,7 +81,7 @@ def _invert_slope(kappa: Tensor, y: Tensor, u: Tensor) -> Tensor:
 def _reject(m: int, kappa: Tensor) -> Tensor:
     """Depths by rejection, in the shape of ``kappa``: many proposals at once, or again only where none was accepted."""
     xp, dtype, d = library(kappa.device), single(kappa.dtype), m - 1
-    flat = enter(xp, kappa.detach().clamp_max(_LIMIT), dtype).reshape(-1)
+    flat = enter(xp, kappa.detach().clamp_max(LIMIT), dtype).reshape(-1)
     b = d / (2 * flat + xp.sqrt(4 * flat * flat + d * d))
     middle = 2 * b / (1 + b)
     envelope = (1 - b) / (1 + b), middle, 2 * flat * middle / (1 + b)
@@ -166,7 +164,7 @@ def _quadrature(m: int, kappa: Tensor, y: Tensor) -> Tensor:
     xp, dtype = library(kappa.device), single(kappa.dtype)
     nodes, reach = _DOUBLE if dtype == torch.float64 else _SINGLE
     rule = _rule(nodes, xp, dtype, kappa.device)
-    kappa = kappa.detach().clamp_max(_LIMIT)
+    kappa = kappa.detach().clamp_max(LIMIT)
     k, q, depth = (
         enter(xp, x.expand_as(y), dtype).reshape(-1) for x in (kappa, shortfall(m, kappa), y.clamp_min(1e-30))
     )

@@ -40,9 +40,9 @@ def _uniform_uniform(p: HypersphericalUniform, q: HypersphericalUniform) -> Tens
 
 @register_kl(VonMisesFisher, VonMisesFisher)
 def _vmf_vmf(p: VonMisesFisher, q: VonMisesFisher) -> Tensor:
+    shape, a, b = _batch_shape(p, q), p.terms, q.terms
     # A_p (k_p - k_q <mu_p, mu_q>) - Phi_p + Phi_q, from 1 - <mu_p, mu_q>, which is accurate for close directions.
     depth = (p.loc - q.loc).square().sum(-1) / 2
-    shape, a, b = _batch_shape(p, q), p.terms, q.terms
     with torch.no_grad():
         k_p, k_q, y = (x.to(a.phi.dtype) for x in (p.concentration, q.concentration, depth))
         # Two forms of each difference: exact at k_q = 0, and without terms as large as k_q.

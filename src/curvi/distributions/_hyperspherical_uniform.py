@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import lgamma, log, pi
+from operator import index
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -66,7 +67,7 @@ class HypersphericalUniform(Distribution):
     ) -> None:
         if dim < 1:
             raise ValueError(f"`dim` is {dim}; the intrinsic dimension of a sphere must be at least 1.")
-        self.dim = dim
+        self.dim = dim = index(dim)
         # One number that carries dtype and device.
         self._entropy = torch.tensor(log_area(dim + 1), dtype=dtype, device=device)
         super().__init__(Size(batch_shape), Size((dim + 1,)), validate_args=validate_args)

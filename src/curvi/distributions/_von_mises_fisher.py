@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -63,7 +64,10 @@ class VonMisesFisher(Distribution):
     def __init__(self, loc: Tensor, concentration: Tensor | float, *, validate_args: bool | None = None) -> None:
         if loc.ndim < 1 or loc.shape[-1] < 2:
             raise ValueError(f"`loc` has shape {tuple(loc.shape)}; expected unit rows (..., m) with m at least 2.")
-        concentration = torch.as_tensor(concentration, dtype=loc.dtype, device=loc.device)
+        if not isinstance(concentration, Tensor):
+            concentration = loc.new_tensor(concentration)
+        dtype = torch.promote_types(loc.dtype, concentration.dtype)
+        loc, concentration = loc.to(dtype), concentration.to(dtype)
         batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape)
         self.loc = loc.expand(batch_shape + loc.shape[-1:])
         self.concentration = concentration.expand(batch_shape)
@@ -81,10 +85,15 @@ class VonMisesFisher(Distribution):
         return new
 
     @property
+    def _m(self) -> int:
+        # A graph that is being compiled is made for one dimension: a number, not a symbol.
+        return index(self.event_shape[0])
+
+    @property
     def terms(self) -> _bessel.Terms:
         r""":math:`\Phi`, :math:`A` and their relatives at the concentration, in float64, computed once."""
         if self._known is None:
-            self._known = _bessel.terms(self.event_shape[0], self.concentration)
+            self._known = _bessel.terms(self._m, self.concentration)
         return self._known
 
     @property
@@ -104,7 +113,7 @@ class VonMisesFisher(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = Size()) -> Tensor:
         """Draws ``(*sample_shape, ..., m)`` of length 1, differentiable in both parameters."""
-        return around(self.loc, vmf_depth(self.event_shape[0], self.concentration, Size(sample_shape)))
+        return around(self.loc, vmf_depth(self._m, self.concentration, Size(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of unit rows ``value (..., m)`` with respect to the area of the sphere, shape ``(...)``."""
@@ -113,11 +122,11 @@ class VonMisesFisher(Distribution):
         # 1 - <mu, z> and kappa - Phi, each without cancellation at large kappa.
         depth = (value - self.loc).square().sum(-1) / 2
         gap = _bessel.with_derivatives(self.terms.gap, [self.concentration], [self.terms.shortfall])
-        return gap - self.concentration * depth - log_area(self.event_shape[0])
+        return gap - self.concentration * depth - log_area(self._m)
 
     def entropy(self) -> Tensor:
         """The differential entropy in nats, shape ``(...)``; that of the uniform distribution less the divergence."""
-        return log_area(self.event_shape[0]) - self.divergence_from_uniform()
+        return log_area(self._m) - self.divergence_from_uniform()
 
     def divergence_from_uniform(self) -> Tensor:
         r""":math:`\mathrm{KL}(q \parallel U) = \kappa A(\kappa) - \Phi(\kappa)` in nats, shape ``(...)``."""

@@ -1,0 +1,52 @@
+"""The picture that suits an embedding."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curvi import pl
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+# What draws which recorded manifold; two coordinates in a plane for all others.
+_PICTURES = {("sphere", 2): pl.sphere}
+
+
+def draw(
+    adata: AnnData,
+    save: str | os.PathLike[str],
+    basis: str = "X_curvi",
+    color: str | Sequence[str] | None = None,
+) -> None:
+    """Draw an embedding into a file: as a globe if it lies on the 2-sphere, else its first two coordinates.
+
+    Parameters
+    ----------
+    adata
+        Cells with an embedding; its manifold is the one recorded with it.
+    save
+        The file; its ending chooses the format. Folders are made.
+    basis
+        Key of ``.obsm``.
+    color
+        Columns of ``.obs`` or genes.
+
+    Raises
+    ------
+    ValueError
+        If the embedding or a colour is unknown, or the format is.
+    """
+    target = Path(save)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    manifold = adata.uns.get("curvi", {}).get(basis, {}).get("manifold", {})
+    picture = _PICTURES.get((manifold.get("name"), manifold.get("dim")), pl.plane)
+    picture(adata, basis, color=color, show=False, save=target)
+    logger.info("wrote %s", target)
