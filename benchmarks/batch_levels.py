@@ -4,7 +4,7 @@ For every set the model is trained without a batch key, then with one, two and t
 :func:`curvi.metrics.batch_mixing` of every level within the labels (0 apart, 1 mixed), accuracy the 5-fold kNN accuracy
 (k = 15) of the labels. Mean over seeds.
 
-Usage: ``CURVI_DATA_DIR=... python benchmarks/batch_levels.py [--seeds 3] [--n-latent 5] [--markdown FILE]``
+Usage: ``CURVI_DATA_DIR=... python benchmarks/batch_levels.py [--seeds 3] [--n-latent 5] [--epochs 50]``
 """
 
 from __future__ import annotations
@@ -41,11 +41,13 @@ def labelled(name: str) -> anndata.AnnData:
     return adata
 
 
-def scores(adata: anndata.AnnData, levels: list[str], used: int, n_latent: int, seed: int) -> dict[str, float]:
+def scores(
+    adata: anndata.AnnData, levels: list[str], used: int, n_latent: int, epochs: int, seed: int
+) -> dict[str, float]:
     scvi.settings.seed = seed
     curvi.CurviVAE.setup_anndata(adata, batch_key=levels[:used] or None)
     model = curvi.CurviVAE(adata, latent="vmf", n_latent=n_latent)
-    model.train(max_epochs=100, check_val_every_n_epoch=100, **QUIET)
+    model.train(max_epochs=epochs, check_val_every_n_epoch=epochs, **QUIET)
     model.embed(adata, key_added="X_curvi")
     mixing = curvi.metrics.batch_mixing(adata, "X_curvi", levels, label_key="label")
     accuracy = curvi.metrics.knn_accuracy(adata, "X_curvi", "label", k=15)
@@ -56,15 +58,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--n-latent", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
     be_quiet()
-    text = [f"vMF S^{options.n_latent}, {options.seeds} seeds, 100 epochs, {machine()}\n"]
+    text = [f"vMF S^{options.n_latent}, {options.seeds} seeds, {options.epochs} epochs, {machine()}\n"]
     for name, levels in LEVELS.items():
         adata = labelled(name)
         rows = {}
         for used in range(len(levels) + 1):
-            runs = [scores(adata, levels, used, options.n_latent, seed) for seed in range(options.seeds)]
+            runs = [
+                scores(adata, levels, used, options.n_latent, options.epochs, seed) for seed in range(options.seeds)
+            ]
             rows[" + ".join(levels[:used]) or "no level"] = pd.DataFrame(runs).mean()
         table = pd.DataFrame(rows).T
         columns = list(table)
