@@ -9,10 +9,10 @@ import pytest
 import curvi
 
 if TYPE_CHECKING:
-    import anndata
+    from anndata import AnnData
 
 
 @pytest.fixture
-def cells() -> anndata.AnnData:
+def cells() -> AnnData:
     """Cells of four types, of three patients in two locations."""
     return curvi.datasets.synthetic(n_obs=150, n_vars=40, n_types=4)

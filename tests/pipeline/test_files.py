@@ -62,7 +62,7 @@ def test_10x(form, tmp_path, caplog):
     assert adata.obs_names.tolist() == BARCODES
     assert adata.var_names.tolist() == UNIQUE
     assert adata.var["gene_ids"].tolist() == [identifier for identifier, _ in GENES]
-    assert "1 names of genes occur again" in caplog.text
+    assert "1 genes have the name of another" in caplog.text
     assert "4 cells, 3 genes" in caplog.text
 
 

@@ -14,21 +14,29 @@ from curvi.pipeline import RunConfig, plain_output, prepare, train
 from curvi.pipeline._output import EpochLines, progress_arguments
 
 
-@pytest.mark.parametrize(
-    ("epochs", "expected"), [(20, list(range(2, 21, 2))), (3, [1, 2, 3]), (11, [2, 3, 4, 5, 6, 7, 8, 9, 10, 11])]
-)
+@pytest.mark.parametrize(("epochs", "expected"), [(20, range(2, 21, 2)), (3, [1, 2, 3]), (11, range(2, 12))])
 def test_a_line_for_every_tenth_of_the_epochs(cells, epochs, expected):
     lines = io.StringIO()
     config = RunConfig(train={"max_epochs": epochs})
     with plain_output(lines):
-        train(prepare(cells, config), config)
-    said = lines.getvalue().splitlines()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d training on 150 cells and 40 genes; batch levels: none", said[0])
-    shown = [
-        re.search(rf"epoch (\d+) of {epochs}; negative ELBO: training \d+\.\d, validation \d+\.\d$", line)
-        for line in said[1:]
-    ]
-    assert [int(found[1]) for found in shown] == expected
+        model = train(prepare(cells, config), config)
+    first, *said = lines.getvalue().splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d training on 150 cells and 40 genes; batch levels: none", first)
+    curves = [model.history[f"elbo_{part}"].iloc[:, 0] for part in ("train", "validation")]
+    for line, epoch in zip(said, expected, strict=True):
+        losses = "training {:.1f}, validation {:.1f}".format(*(curve.iloc[epoch - 1] for curve in curves))
+        assert line.endswith(f" epoch {epoch} of {epochs}; negative ELBO: {losses}")
+
+
+def test_the_last_epoch_is_told_whichever_it_is(cells):
+    lines = io.StringIO()
+    stop = {"early_stopping": True, "early_stopping_patience": 1, "early_stopping_min_delta": 1e9}
+    config = RunConfig(train={"max_epochs": 400, **stop})
+    with plain_output(lines):
+        model = train(prepare(cells, config), config)
+    n_done = len(model.history["elbo_train"])
+    assert n_done < 40
+    assert f"epoch {n_done} of 400" in lines.getvalue().splitlines()[-1]
 
 
 def test_a_bar_in_a_terminal(monkeypatch):

@@ -22,6 +22,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 )
 def test_the_picture_suits_the_manifold(cells, tmp_path, monkeypatch, record, expected):
     called = []
+    before = plt.get_fignums()
     for name in ("sphere", "plane"):
         original = getattr(pl, name)
 
@@ -36,7 +37,7 @@ def test_the_picture_suits_the_manifold(cells, tmp_path, monkeypatch, record, ex
     draw(cells, tmp_path / "new" / "a.png", "latent", ["cell_type", "gene3"])
     assert called == [expected]
     assert (tmp_path / "new" / "a.png").read_bytes().startswith(PNG)
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def test_unknown_colour_and_format(cells, tmp_path):

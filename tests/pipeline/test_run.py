@@ -34,14 +34,7 @@ def test_everything_is_written(cells, source, tmp_path):
     assert out.shape == cells.shape, "genes that were not trained on are still there"
     np.testing.assert_allclose(np.linalg.norm(out.obsm["X_curvi"], axis=1), 1, atol=1e-5)
     assert set(out.obs) == {*cells.obs, "kappa", "leiden"}
-    assert set(out.uns) == {
-        "curvi",
-        "leiden",
-        "neighbors",
-        "cell_type_colors",
-        "patient_colors",
-        "leiden_colors",
-    } or set(out.uns) == {"curvi", "leiden", "neighbors"}
+    assert set(out.uns) == {"curvi", "leiden", "neighbors"}
     assert RunConfig.read(tmp_path / "model" / "run.toml") == config
     model = CurviVAE.load(str(tmp_path / "model"), adata=False)
     assert len(model.get_var_names()) == 25

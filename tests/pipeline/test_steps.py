@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import anndata
 import numpy as np
 import pytest
 import scanpy as sc
@@ -128,12 +129,9 @@ def test_embedding_goes_into_the_data_with_all_its_genes(cells, config, trained)
 def test_genes_are_found_by_name(cells, trained, caplog):
     embed(trained, cells)
     more = cells[:, ::-1].copy()
-    more.var_names = more.var_names.to_list()
     extra = curvi.datasets.synthetic(n_obs=150, n_vars=2)
     extra.var_names = ["other1", "other2"]
     extra.obs_names = more.obs_names
-    import anndata
-
     joined = anndata.concat([extra, more], axis=1, merge="first")
     with caplog.at_level(logging.INFO, logger="curvi"):
         embed(trained, joined)
@@ -172,6 +170,7 @@ def test_clusters_are_scanpys_on_geodesic_neighbours(cells, trained):
     assert cells.obs["leiden"].tolist() == expected.obs["leiden"].tolist()
 
 
+@pytest.mark.filterwarnings("ignore:Category . in adata.obs")
 def test_few_cells_can_be_clustered(cells, trained):
     few = cells[:9].copy()
     embed(trained, few)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ def read(path: str | os.PathLike[str]) -> AnnData:
         adata = reader(source)
     if not adata.var_names.is_unique:
         n_repeated = int(adata.var_names.duplicated().sum())
-        logger.info("%d names of genes occur again; they get -1, -2, ... at their ends", n_repeated)
+        logger.info("%d genes have the name of another; -1, -2, ... is added to it", n_repeated)
         adata.var_names_make_unique()
     logger.info("read %s: %d cells, %d genes", source, adata.n_obs, adata.n_vars)
     return adata
@@ -106,7 +107,7 @@ def _reader(source: Path) -> Callable[[Path], AnnData]:
         return anndata.read_zarr
     if source.is_dir():
         if any((source / name).is_file() for name in ("matrix.mtx", "matrix.mtx.gz")):
-            return sc.read_10x_mtx
+            return partial(sc.read_10x_mtx, make_unique=False)
         raise ValueError(f"the folder {str(source)!r} has no matrix.mtx or matrix.mtx.gz; expected {_FORMS}.")
     if source.suffix not in (".h5ad", ".h5"):
         raise ValueError(f"cannot read {str(source)!r}; expected {_FORMS}.")

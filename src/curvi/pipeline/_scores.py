@@ -104,5 +104,7 @@ def report(scores: pd.DataFrame) -> str:
       ari 0.512
     """
     return scores.to_string(
-        index=False, float_format=lambda value: f"{value:.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"
+        index=False,
+        na_rep="-",
+        float_format=lambda value: f"{value:.0f}" if value.is_integer() and value > 1 else f"{value:.3f}",
     )
