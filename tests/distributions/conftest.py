@@ -90,4 +90,5 @@ def _exact(m: int, kappa: float) -> dict[str, mpmath.mpf]:
             "shortfall": 1 - a,
             "slope": slope,
             "divergence": k * a - phi,
+            "pull": k * slope,
         }

@@ -6,11 +6,18 @@ import pytest
 import torch
 from scipy import stats
 
-from curvi.distributions._around import around
+from curvi.distributions._around import meridians, place, pull_back
+from curvi.distributions._arrays import enter, leave, rows
 
 
 def poles(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(shape, dtype=dtype), dim=-1)
+
+
+def around(loc: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+    """Rows at the given depths."""
+    at = meridians(loc, depth.shape)
+    return leave(at.xp, rows(at.xp, place(at, depth)))
 
 
 @pytest.mark.parametrize("m", [2, 3, 8, 9, 15, 16, 50])
@@ -43,32 +50,62 @@ def test_directions_are_uniform(library, m):
         assert stats.kstest(cosine.numpy() / 2 + 0.5, stats.beta((m - 2) / 2, (m - 2) / 2).cdf).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("m", [2, 3, 8, 9, 20])
-def test_gradients_are_those_of_turning_and_of_moving_along_the_meridian(library, m):
+@pytest.mark.parametrize("m", [2, 3, 5, 16, 50])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_cosines_are_those_of_uniform_points_and_tell_nothing_of_the_side(library, m, dtype):
     torch.manual_seed(2)
-    loc, depth = poles(6, m).requires_grad_(), (0.1 + torch.rand(4, 6, dtype=torch.float64)).requires_grad_()
-    z = around(loc, depth)
+    loc = poles(m, dtype=dtype)
+    at = meridians(loc, torch.Size([20_000]))
+    cosine = leave(at.xp, at.cosine)
+    assert cosine.dtype == dtype
+    exponent = (m - 1) / 2
+    assert stats.kstest(cosine.double().numpy() / 2 + 0.5, stats.beta(exponent, exponent).cdf).pvalue > 1e-4
+    side = leave(at.xp, rows(at.xp, place(at, torch.ones(20_000, dtype=dtype)))) @ around(
+        loc, torch.ones((), dtype=dtype)
+    )
+    assert abs(float(torch.corrcoef(torch.stack([cosine, side]))[0, 1])) < 5 / 20_000**0.5
+    assert abs(float(torch.corrcoef(torch.stack([cosine.abs(), side.abs()]))[0, 1])) < 5 / 20_000**0.5 or m == 2
+
+
+@pytest.mark.parametrize("m", [2, 3, 8, 9, 20])
+def test_gradients_are_those_of_turning_and_of_sinking_on_the_meridian(library, m):
+    torch.manual_seed(2)
+    loc, depth = poles(6, m), 0.1 + torch.rand(4, 6, dtype=torch.float64)
+    at = meridians(loc, depth.shape)
+    components = place(at, depth)
+    z = leave(at.xp, rows(at.xp, components))
     g = torch.randn_like(z)
-    grad_loc, grad_depth = torch.autograd.grad(z, (loc, depth), g)
-    z, mu, y = z.detach(), loc.detach(), depth.detach()[..., None]
+    grad_loc, grad_depth = pull_back(at.xp, at.pole, depth, components, g)
+    mu, y = loc.expand_as(z), depth[..., None]
     # The smallest rotation that moves mu by delta moves z by (mu.z) delta - (delta.z) mu.
-    delta = torch.randn(6, m, dtype=torch.float64)
+    delta = torch.randn_like(z)
     delta -= (delta * mu).sum(-1, keepdim=True) * mu
     moved = (mu * z).sum(-1, keepdim=True) * delta - (delta * z).sum(-1, keepdim=True) * mu
-    torch.testing.assert_close((grad_loc * delta).sum(), (g * moved).sum())
+    torch.testing.assert_close((grad_loc * delta).sum(-1), (g * moved).sum(-1))
+    torch.testing.assert_close((grad_loc * mu).sum(-1), torch.zeros(4, 6, dtype=torch.float64), atol=1e-12, rtol=0)
     direction = (z - (1 - y) * mu) / torch.sqrt(y * (2 - y))
     meridian = -mu + (1 - y) / torch.sqrt(y * (2 - y)) * direction
     torch.testing.assert_close(grad_depth, (g * meridian).sum(-1))
 
 
 def test_gradients_are_finite_at_the_pole_and_opposite(library):
-    loc, depth = poles(2, 3, dtype=torch.float32).requires_grad_(), torch.tensor([0.0, 2.0], requires_grad=True)
-    for gradient in torch.autograd.grad(around(loc, depth).sum(), (loc, depth)):
+    loc, depth = poles(2, 3, dtype=torch.float32), torch.tensor([0.0, 2.0])
+    at = meridians(loc, depth.shape)
+    z = place(at, depth)
+    for gradient in pull_back(at.xp, at.pole, depth, z, torch.ones(2, 3)):
         assert bool(torch.isfinite(gradient).all())
 
 
-def test_half_precision_goes_through(library):
-    loc, depth = poles(5, 4).to(torch.bfloat16), torch.rand(5).to(torch.bfloat16)
-    z = around(loc, depth)
-    assert z.dtype == torch.bfloat16
-    assert float((z.float().norm(dim=-1) - 1).abs().max()) < 0.02
+def test_half_precision_is_worked_on_in_single(library):
+    at = meridians(poles(5, 4).to(torch.bfloat16), torch.Size([5]))
+    assert leave(at.xp, at.pole).dtype == leave(at.xp, at.cosine).dtype == torch.float32
+    assert enter(at.xp, torch.ones(2, dtype=torch.bfloat16), torch.float32).dtype in (torch.float32, "float32")
+
+
+def test_a_direction_is_never_lost_on_the_circle(library, monkeypatch):
+    # A Gaussian vector that lies exactly along the pole still has a side.
+    monkeypatch.setattr(torch, "randn", lambda *shape, **options: torch.ones(shape, dtype=options["dtype"]))
+    loc = torch.full((2,), 0.5**0.5, dtype=torch.float32)
+    z = around(loc, torch.full((3,), 0.5))
+    torch.testing.assert_close(z.norm(dim=-1), torch.ones(3))
+    torch.testing.assert_close(z @ loc, torch.full((3,), 0.5))

@@ -53,7 +53,7 @@ def test_the_fast_shortfall_agrees_too(library, m, dtype, bar, exact):
 def test_no_concentration_is_regular(library, m):
     zero = torch.zeros(3, dtype=torch.float64)
     terms = _bessel.terms(m, zero)
-    for name in ("phi", "gap", "length", "divergence"):
+    for name in ("phi", "gap", "length", "divergence", "pull"):
         assert bool((getattr(terms, name) == 0).all()), name
     torch.testing.assert_close(terms.shortfall, zero + 1)
     torch.testing.assert_close(terms.slope, zero + 1 / m)

@@ -195,6 +195,9 @@ def test_a_training_step_compiles_into_one_graph():
 def test_a_device_gives_the_same_law_without_waiting(m):
     loc = unit(m).cuda().requires_grad_()
     concentration = torch.tensor([0.0, 1.0, 20.0, 1e4], device="cuda", requires_grad=True)
+    # The first call brings its constants to the device.
+    first = VonMisesFisher(loc, concentration, validate_args=False)
+    first.log_prob(first.rsample()).sum().backward()
     q = VonMisesFisher(loc, concentration, validate_args=False)
     torch.cuda.set_sync_debug_mode("error")
     try:

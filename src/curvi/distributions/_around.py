@@ -1,87 +1,79 @@
-"""Random points at a given depth below a pole of the sphere, differentiable in the pole and in the depth."""
+"""Uniform points on a sphere, moved along their meridians to a given depth below a pole, and the gradient of that."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+from torch import Size, Tensor
 
 from curvi.distributions._arrays import add_product, components, dot, enter, leave, library, rows, single
 
-# From this dimension on a Gaussian row is never so close to the pole that one projection leaves a visible error.
-_SAFE_DIMENSION = 9
-# From this dimension on it is fast to run along rows.
+# From this dimension on it is fast to run along rows, and a Gaussian row is never so close to the pole that its part
+# beside the pole would have to be made orthogonal twice.
 _LONG_ROW = 16
 
 
-def around(loc: Tensor, depth: Tensor) -> Tensor:
-    r"""Random unit rows :math:`z` with :math:`1 - \langle\mu, z\rangle = y`, in a uniform direction from :math:`\mu`.
+class Meridians(NamedTuple):
+    """Poles, and the directions in which uniform points lie from them, as arrays of one library."""
 
-    :math:`z = (1 - y) \mu + \sqrt{y (2 - y)}\, v` with :math:`v` uniform on the unit sphere orthogonal to :math:`\mu`.
-    The gradient in :math:`\mu` is that of the smallest rotation that moves the pole (``z`` turns with it), the gradient
-    in :math:`y` that of ``z`` moving along its meridian; both need no reflection and no coordinate axis.
+    xp: Any
+    """The library, ``numpy`` or ``torch``."""
+    pole: Any
+    """The poles, ``(m, ...)``."""
+    side: Any
+    """Gaussian vectors ``(m, ...)``, whose part orthogonal to the pole is the direction."""
+    along: Any
+    """What is left of their part along the pole, ``(...)``."""
+    square: Any
+    """Squared length of the orthogonal part, ``(...)``."""
+    cosine: Any
+    """The cosine between pole and uniform point, ``(...)``, independent of the direction."""
 
-    Parameters
-    ----------
-    loc
-        Poles :math:`\mu`, unit rows ``(..., m)``.
-    depth
-        :math:`y \in [0, 2]`, with at least the leading dimensions of ``loc``.
 
-    Returns
-    -------
-    Unit rows ``(..., m)`` in the leading shape of ``depth``.
+def meridians(loc: Tensor, shape: Size) -> Meridians:
+    """A uniform point for each place of ``shape``, seen from the poles ``loc (..., m)`` at the end of it.
+
+    No axis is special and nothing is reflected: Gaussian vectors are taken apart into parts along and beside the pole.
     """
-    return _Around.apply(loc, depth)
-
-
-class _Around(Function):
-    @staticmethod
-    def forward(ctx: Any, loc: Tensor, depth: Tensor) -> Tensor:
-        m, dtype = loc.shape[-1], single(depth.dtype)
-        xp = library(loc.device) if m < _LONG_ROW else torch
-        y = enter(xp, depth, dtype)
-        pole = components(xp, enter(xp, loc, dtype)).reshape(m, *[1] * (depth.ndim + 1 - loc.ndim), *loc.shape[:-1])
-        z = _place(xp, pole, y, _gaussian(xp, m, depth, dtype))
-        ctx.save_for_backward(*(leave(xp, values) for values in (pole, y, z)))
-        ctx.xp, ctx.shape = xp, loc.shape
-        return leave(xp, rows(xp, z)).to(depth.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        xp = ctx.xp
-        pole, y, z = (enter(xp, values) for values in ctx.saved_tensors)
-        g = components(xp, enter(xp, grad, ctx.saved_tensors[1].dtype))
-        along, cosine = dot(xp, g, pole), 1 - y
-        # dz/dy = (cos z - mu) / sin^2; the least number is for the pole itself.
-        grad_depth = (cosine * dot(xp, g, z) - along) / (y * (2 - y) + 1e-37)
-        turned = add_product(xp, g * cosine, z, -along)
-        grad_loc = leave(xp, rows(xp, turned)).to(grad.dtype).sum_to_size(ctx.shape)
-        return grad_loc, leave(xp, grad_depth).to(grad.dtype)
-
-
-def _gaussian(xp: Any, m: int, like: Tensor, dtype: torch.dtype) -> Any:
-    """Standard normal components ``(m, ...)``."""
-    if xp is np:
-        return torch.randn(m, *like.shape, dtype=dtype).numpy()
-    return torch.randn(*like.shape, m, dtype=dtype, device=like.device).moveaxis(-1, 0)
-
-
-def _place(xp: Any, pole: Any, y: Any, v: Any) -> Any:
-    """Components of points at depths ``y`` below ``pole (m, ...)``, in the directions of Gaussian ``v (m, ...)``."""
-    cosine, sine = 1 - y, xp.sqrt(y * (2 - y))
-    if len(pole) == 2:
-        # Two directions are orthogonal to the pole.
-        sine = xp.copysign(sine, v[0])
-        return xp.stack([cosine * pole[0] - sine * pole[1], cosine * pole[1] + sine * pole[0]])
-    if len(pole) < _SAFE_DIMENSION:
-        v -= pole * dot(xp, v, pole)
+    m, dtype = loc.shape[-1], single(loc.dtype)
+    xp = library(loc.device) if m < _LONG_ROW else torch
+    pole = components(xp, enter(xp, loc, dtype)).reshape(m, *[1] * (len(shape) + 1 - loc.ndim), *loc.shape[:-1])
+    by_rows = torch.randn(*shape, m, dtype=dtype, device=loc.device) if xp is torch else None
+    v = torch.randn(m, *shape, dtype=dtype).numpy() if by_rows is None else by_rows.moveaxis(-1, 0)
     along = dot(xp, v, pole)
-    sine /= xp.sqrt(dot(xp, v, v) - along * along)
-    v *= sine
-    return add_product(xp, v, pole, cosine - sine * along)
+    if m == 2:
+        # Two directions are orthogonal to the pole; which of them, no rounding may leave open.
+        beside = v[1] * pole[0] - v[0] * pole[1]
+        one = xp.ones_like(beside)
+        sign = xp.copysign(one, beside)
+        side = xp.stack([-pole[1] * sign, pole[0] * sign])
+        return Meridians(xp, pole, side, 0 * along, one, along / xp.sqrt(along * along + beside * beside))
+    if m >= _LONG_ROW:
+        whole = dot(xp, v, v)
+        return Meridians(xp, pole, v, along, whole - along * along, along / xp.sqrt(whole))
+    v -= pole * along
+    rest = dot(xp, v, pole)
+    square = dot(xp, v, v) - rest * rest
+    return Meridians(xp, pole, v, rest, square, along / xp.sqrt(along * along + square))
+
+
+def place(at: Meridians, depth: Tensor) -> Any:
+    """Points ``(m, ...)`` at depths ``1 - <mu, z>`` below their poles; the vectors of ``at`` are used up."""
+    y = enter(at.xp, depth)
+    scale = at.xp.sqrt(y * (2 - y) / at.square)
+    z = at.side
+    z *= scale
+    return add_product(at.xp, z, at.pole, (1 - y) - scale * at.along)
+
+
+def pull_back(xp: Any, pole: Any, depth: Tensor, z: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients in ``pole (m, ...)``, as rows, and in ``depth (...)``, from that in the rows of ``z (m, ...)``.
+
+    The points turn with their pole by the smallest rotation that moves it, and sink with their depth on the meridian.
+    """
+    y, g = enter(xp, depth), components(xp, enter(xp, grad, depth.dtype))
+    along, cosine = dot(xp, g, pole), 1 - y
+    # dz/dy = (cos z - mu) / sin^2; the least number is for the pole itself.
+    grad_depth = (cosine * dot(xp, g, z) - along) / (y * (2 - y) + 1e-37)
+    return leave(xp, rows(xp, add_product(xp, g * cosine, z, -along))), leave(xp, grad_depth)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,13 @@ def library(device: torch.device) -> Any:
     return np if device.type == "cpu" and not torch.compiler.is_compiling() else torch
 
 
+def broadcast(a: Size, b: Size) -> Size:
+    """The common shape of two; ``torch.broadcast_shapes`` takes longer than a draw where there is nothing to do."""
+    if a == b or not b:
+        return a
+    return torch.broadcast_shapes(a, b) if a else b
+
+
 def double(device: torch.device) -> torch.dtype:
     """float64, or float32 on a device that has no float64."""
     return torch.float32 if device.type in _WITHOUT_DOUBLE else torch.float64
@@ -47,7 +54,7 @@ def single(dtype: torch.dtype) -> torch.dtype:
 
 def enter(xp: Any, x: Tensor, dtype: torch.dtype | None = None) -> Any:
     """The values of ``x`` without its gradient, as an array of ``xp``."""
-    x = x.detach() if dtype is None else x.detach().to(dtype)
+    x = x.detach() if dtype is None or x.dtype == dtype else x.detach().to(dtype)
     return x.numpy() if xp is np else x
 
 

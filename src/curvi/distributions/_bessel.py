@@ -51,6 +51,8 @@ class Terms(NamedTuple):
     r""":math:`A'(\kappa)`."""
     divergence: Tensor
     r""":math:`\kappa A - \Phi`, the divergence from the uniform law."""
+    pull: Tensor
+    r""":math:`\kappa A'(\kappa)`, the slope of the divergence."""
 
 
 @cache
@@ -145,7 +147,7 @@ def terms(m: int, kappa: Tensor) -> Terms:
     size = _BLOCK if xp is not torch else max(len(flat), 1)
     blocks = [_evaluate(plan, flat[i : i + size]) for i in range(0, max(len(flat), 1), size)]
     values = blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, 1)
-    return Terms(*leave(xp, values).view(6, *kappa.shape).unbind())
+    return Terms(*leave(xp, values).view(7, *kappa.shape).unbind())
 
 
 def shortfall(m: int, kappa: Tensor) -> Tensor:
@@ -191,7 +193,7 @@ def _evaluate(plan: _Plan, kappa: Any) -> Any:
     # kappa - t = nu (t + kappa) / (s + kappa).
     phi, gap = t + rest, nu * (t + kappa) / high - rest
     divergence = xp.where(kappa > nu, gap - kappa * shortfall, kappa * length - phi)
-    return xp.stack([phi, gap, length, shortfall, slope, divergence])
+    return xp.stack([phi, gap, length, shortfall, slope, divergence, kappa * slope])
 
 
 def _evaluate_shortfall(plan: _Plan, kappa: Any) -> Any:

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Size, Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+from torch import Tensor
 
-from curvi.distributions._arrays import LIMIT, enter, kept, leave, library, single
+from curvi.distributions._arrays import LIMIT, enter, kept, leave, library
 from curvi.distributions._bessel import shortfall
 
 # Where a loop would have to wait for a device, so many proposals are made at once. Each is accepted with a probability
@@ -23,12 +21,11 @@ _SINGLE, _DOUBLE = (8, 6.0), (24, 9.0)
 _BLOCK = 8192
 
 
-def vmf_depth(m: int, kappa: Tensor, sample_shape: Size = Size()) -> Tensor:
-    r"""Draws of :math:`y = 1 - \langle\mu, z\rangle \in [0, 2]` under a von Mises-Fisher distribution.
+def sample_depth(m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
+    r"""Depths :math:`y = 1 - \langle\mu, z\rangle \in [0, 2]` of von Mises-Fisher draws.
 
     Their density is proportional to :math:`e^{-\kappa y} (y (2-y))^{(m-3)/2}`. They come by inversion on the globe
-    (``m = 3``), else by rejection from a Moebius image of the uniform law :cite:p:`Ulrich1984`. The gradient in
-    :math:`\kappa` is that of the quantile function, by implicit reparameterisation :cite:p:`Figurnov2018`.
+    (``m = 3``), else by rejection from a Moebius image of the uniform law :cite:p:`Ulrich1984`.
 
     Parameters
     ----------
@@ -36,95 +33,73 @@ def vmf_depth(m: int, kappa: Tensor, sample_shape: Size = Size()) -> Tensor:
         Ambient dimension, at least 2.
     kappa
         Concentrations ``(...)``, at least 0.
-    sample_shape
-        Shape of draws for each concentration.
+    cosine
+        First coordinates ``(*sample_shape, ...)`` of uniform points of the sphere, which the depths are made from, in
+        float32 or float64.
 
     Returns
     -------
-    Depths ``(*sample_shape, ...)``.
+    Depths in the shape and dtype of ``cosine``.
     """
-    return _Depth.apply(kappa, m, sample_shape)
+    xp = library(cosine.device)
+    k = enter(xp, kappa.detach().clamp_max(LIMIT).expand(cosine.shape), cosine.dtype).reshape(-1)
+    r = enter(xp, cosine).reshape(-1)
+    y = _invert(xp, k, r) if m == 3 else _reject(xp, m, k, r, cosine)
+    return leave(xp, y).view(cosine.shape)
 
 
-class _Depth(Function):
-    @staticmethod
-    def forward(ctx: Any, kappa: Tensor, m: int, sample_shape: Size) -> Tensor:
-        full = kappa.expand(sample_shape + kappa.shape)
-        u, y = _invert(full) if m == 3 else (None, _reject(m, full))
-        ctx.save_for_backward(kappa, y, u)
-        ctx.m = m
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        kappa, y, u = ctx.saved_tensors
-        slope = _quadrature(ctx.m, kappa, y) if u is None else _invert_slope(kappa, y, u)
-        return (grad * slope).sum_to_size(kappa.shape), None, None
+def _invert(xp: Any, kappa: Any, r: Any) -> Any:
+    # The height on the globe is uniform. Nothing may be so unlikely that the logarithm has no number for it.
+    u = xp.clip((1 - r) / 2, 0, 1 - xp.finfo(r.dtype).eps / 2)
+    kappa = xp.clip(kappa, 1e-30, None)
+    return xp.clip(-xp.log1p(u * xp.expm1(-2 * kappa)) / kappa, 0, 2)
 
 
-def _invert(kappa: Tensor) -> tuple[Tensor, Tensor]:
-    """Uniform numbers u and the depths -log(1 + u (exp(-2 kappa) - 1)) / kappa; 2u where kappa is 0."""
-    u = torch.rand(kappa.shape, dtype=kappa.dtype, device=kappa.device)
-    safe = kappa.clamp_min(torch.finfo(kappa.dtype).tiny)
-    return u, torch.expm1(-2 * safe).mul_(u).log1p_().neg_().div_(safe).clamp_max_(2.0)
+def _reject(xp: Any, m: int, kappa: Any, r: Any, like: Tensor) -> Any:
+    def uniform(*shape: int) -> Any:
+        return enter(xp, torch.rand(shape, dtype=like.dtype, device=like.device))
 
-
-def _invert_slope(kappa: Tensor, y: Tensor, u: Tensor) -> Tensor:
-    """dy/dkappa at fixed u; near 0, where the quotient cancels, its expansion."""
-    minus = torch.expm1(-2 * kappa)
-    limit = torch.finfo(kappa.dtype).eps ** (1 / 3)
-    quotient = (u * (minus + 1)).mul_(2).div_((u * minus).add_(1)).sub_(y).div_(kappa.clamp_min(limit))
-    return torch.where(kappa > limit, quotient, y * (y - 2) * (0.5 + kappa * (y - 1) / 6))
-
-
-def _reject(m: int, kappa: Tensor) -> Tensor:
-    """Depths by rejection, in the shape of ``kappa``: many proposals at once, or again only where none was accepted."""
-    xp, dtype, d = library(kappa.device), single(kappa.dtype), m - 1
-    flat = enter(xp, kappa.detach().clamp_max(LIMIT), dtype).reshape(-1)
-    b = d / (2 * flat + xp.sqrt(4 * flat * flat + d * d))
+    d = m - 1
+    b = d / (2 * kappa + xp.sqrt(4 * kappa * kappa + d * d))
     middle = 2 * b / (1 + b)
-    envelope = (1 - b) / (1 + b), middle, 2 * flat * middle / (1 + b)
-
-    def propose(gamma: Any, middle: Any, rate: Any, proposals: int) -> tuple[Any, Any]:
-        u = torch.rand(3, proposals, len(gamma), dtype=dtype, device=kappa.device)
-        return _first_accepted(xp, m, gamma, middle, rate, enter(xp, u))
-
+    envelope = (1 - b) / (1 + b), middle, 2 * kappa * middle / (1 + b)
     if xp is torch:
-        y, _ = propose(*envelope, _PROPOSALS)
-    else:
-        y, accepted = propose(*envelope, _some(len(flat)))
-        left = np.flatnonzero(~accepted)
-        while len(left) > 0:
-            gamma, middle, rate = (x[left] for x in envelope)
-            y[left], accepted = propose(gamma, middle, rate, _some(len(left)))
-            left = left[~accepted]
-    return leave(xp, y).view(kappa.shape).to(kappa.dtype)
+        # No device is waited for: many proposals at once.
+        r = torch.cat([r[None], _coordinate(xp, m, uniform(2, _PROPOSALS - 1, len(r)))])
+        y, accepted = _propose(xp, m, *envelope, r, uniform(*r.shape))
+        return y.gather(0, (accepted * 1).argmax(0, keepdim=True))[0]
+    y, accepted = _propose(xp, m, *envelope, r, uniform(len(r)))
+    left = np.flatnonzero(~accepted)
+    while len(left) > 0:
+        # Again where it was not accepted, several at once where a round costs more than its numbers.
+        u = uniform(3, max(1, min(8, 4096 // len(left))), len(left))
+        gamma, middle, rate = (x[left] for x in envelope)
+        again, accepted = _propose(xp, m, gamma, middle, rate, _coordinate(xp, m, u[1:]), u[0])
+        y[left] = again[accepted.argmax(0), np.arange(len(left))]
+        left = left[~accepted.any(0)]
+    return y
 
 
-def _some(n: int) -> int:
-    """How many proposals to make for each of ``n`` draws: more than one where a round costs more than its numbers."""
-    return max(1, min(8, 4096 // max(n, 1)))
-
-
-def _first_accepted(xp: Any, m: int, gamma: Any, middle: Any, rate: Any, u: Any) -> tuple[Any, Any]:
-    """The first accepted of the proposals that ``u (3, proposals, n)`` makes, ``(n,)``, and whether there was one.
-
-    With r the first coordinate of a uniform point of the sphere, a proposal is y = middle (1 - r) / (1 + gamma r); its
-    probability of acceptance has the logarithm rate r / (1 + gamma r) - (m - 1) log(1 + gamma r).
-    """
-    r = u[1] * (2 * pi)
+def _coordinate(xp: Any, m: int, u: Any) -> Any:
+    """First coordinates ``(...)`` of uniform points of the sphere, by the polar formula from ``u (2, ...)``."""
+    r = u[0] * (2 * pi)
     r = xp.cos(r, out=r)
-    # A little less than 1 keeps 1 + gamma r positive.
-    radius = -(1 - 2 * xp.finfo(u.dtype).eps)
-    if m == 2:
-        r *= radius
-    else:
-        square = xp.log1p(-u[2])
+    if m > 2:
+        square = xp.log1p(-u[1])
         square *= 2 / (m - 2)
         square = xp.expm1(square, out=square)
-        square *= radius
+        square *= -1
         r *= xp.sqrt(square, out=square)
+    return r
+
+
+def _propose(xp: Any, m: int, gamma: Any, middle: Any, rate: Any, r: Any, u: Any) -> tuple[Any, Any]:
+    """Depths middle (1 - r) / (1 + gamma r) for coordinates ``r``, and whether uniform numbers ``u`` accept them.
+
+    The logarithm of the probability is rate r / (1 + gamma r) - (m - 1) log(1 + gamma r).
+    """
+    # A little less than 1 keeps 1 + gamma r positive.
+    r = r * (1 - 2 * xp.finfo(r.dtype).eps)
     shift = gamma * r
     log_ratio = xp.log1p(shift)
     log_ratio *= 1 - m
@@ -133,13 +108,52 @@ def _first_accepted(xp: Any, m: int, gamma: Any, middle: Any, rate: Any, u: Any)
     y = 1 - r
     y *= middle
     y /= shift
-    accepted = xp.log1p(-u[0]) <= log_ratio
-    if len(y) == 1:
-        return y[0], accepted[0]
-    # The last proposal where none was accepted, which the caller draws again.
-    which = (accepted * 1).argmax(0)
-    index = xp.arange(y.shape[1]) if xp is np else xp.arange(y.shape[1], device=y.device)
-    return y[which, index], accepted.any(0)
+    return y, xp.log1p(-u) <= log_ratio
+
+
+def depth_slope(m: int, kappa: Tensor, depth: Tensor) -> Tensor:
+    r"""The gradient of depths in the concentration at fixed probability, that of the quantile function.
+
+    By implicit reparameterisation :cite:p:`Figurnov2018`: the derivative of the distribution function is an integral of
+    :math:`1 - y - A(\kappa)` times the density, on either side of the draw; on the side away from the mode nothing
+    cancels.
+
+    Parameters
+    ----------
+    m
+        Ambient dimension, at least 2.
+    kappa
+        Concentrations ``(...)``.
+    depth
+        Depths ``(*sample_shape, ...)``, in float32 or float64.
+
+    Returns
+    -------
+    Slopes in the shape and dtype of ``depth``.
+    """
+    xp, dtype = library(depth.device), depth.dtype
+    kappa = kappa.detach().clamp_max(LIMIT)
+    y, k = (enter(xp, x.expand(depth.shape), dtype).reshape(-1) for x in (depth, kappa))
+    if m == 3:
+        return leave(xp, _slope_on_the_globe(xp, k, y)).view(depth.shape)
+    y, q = xp.clip(y, 1e-30, None), enter(xp, shortfall(m, kappa).expand(depth.shape), dtype).reshape(-1)
+    nodes, reach = _DOUBLE if dtype == torch.float64 else _SINGLE
+    rule = _rule(nodes, xp, dtype, depth.device)
+    integrate = _integrate_circle if m == 2 else _integrate
+    size = _BLOCK if xp is np else max(len(k), 1)
+    blocks = [
+        integrate(xp, m, k[i : i + size], q[i : i + size], y[i : i + size], reach, *rule)
+        for i in range(0, max(len(k), 1), size)
+    ]
+    return leave(xp, blocks[0] if len(blocks) == 1 else xp.concatenate(blocks)).view(depth.shape)
+
+
+def _slope_on_the_globe(xp: Any, kappa: Any, y: Any) -> Any:
+    """(2 exp(-kappa (2 - y)) expm1(-kappa y) / expm1(-2 kappa) - y) / kappa; its expansion near 0, where it cancels."""
+    limit = xp.finfo(y.dtype).eps ** (1 / 3)
+    k = xp.clip(kappa, limit, None)
+    quotient = (2 * xp.exp(-k * (2 - y)) * xp.expm1(-k * y) / xp.expm1(-2 * k) - y) / k
+    return xp.where(kappa > limit, quotient, y * (y - 2) * (0.5 + kappa * (y - 1) / 6))
 
 
 @torch.compiler.assume_constant_result
@@ -153,29 +167,6 @@ def _rule(nodes: int, xp: Any, dtype: torch.dtype, device: torch.device) -> tupl
     """Nodes ``(nodes, 1)`` and weights ``(nodes,)`` of Gauss and Legendre on [0, 1]."""
     x, w = (enter(xp, torch.tensor(values, dtype=dtype, device=device)) for values in _legendre(nodes))
     return x, w
-
-
-def _quadrature(m: int, kappa: Tensor, y: Tensor) -> Tensor:
-    """dy/dkappa of draws ``y (*sample_shape, ...)`` at fixed probability, in their shape.
-
-    It is an integral of (1 - y - A) times the density relative to that of the draw, on either side of the draw; on the
-    side away from the mode nothing cancels.
-    """
-    xp, dtype = library(kappa.device), single(kappa.dtype)
-    nodes, reach = _DOUBLE if dtype == torch.float64 else _SINGLE
-    rule = _rule(nodes, xp, dtype, kappa.device)
-    kappa = kappa.detach().clamp_max(LIMIT)
-    k, q, depth = (
-        enter(xp, x.expand_as(y), dtype).reshape(-1) for x in (kappa, shortfall(m, kappa), y.clamp_min(1e-30))
-    )
-    integrate = _integrate_circle if m == 2 else _integrate
-    size = _BLOCK if xp is np else max(len(k), 1)
-    blocks = [
-        integrate(xp, m, k[i : i + size], q[i : i + size], depth[i : i + size], reach, *rule)
-        for i in range(0, max(len(k), 1), size)
-    ]
-    slope = blocks[0] if len(blocks) == 1 else xp.concatenate(blocks)
-    return leave(xp, slope).view(y.shape).to(y.dtype)
 
 
 def _integrate(xp: Any, m: int, kappa: Any, q: Any, y: Any, reach: float, x: Any, w: Any) -> Any:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, register_kl
 
 from curvi.distributions import _bessel
+from curvi.distributions._arrays import broadcast
 from curvi.distributions._delta import Delta, ImproperUniform
 from curvi.distributions._hyperspherical_uniform import HypersphericalUniform
 from curvi.distributions._von_mises_fisher import VonMisesFisher
@@ -18,7 +19,7 @@ def _batch_shape(p: Distribution, q: Distribution) -> torch.Size:
             f"a divergence needs two distributions on one space; got event shapes {tuple(p.event_shape)} and "
             f"{tuple(q.event_shape)}."
         )
-    return torch.broadcast_shapes(p.batch_shape, q.batch_shape)
+    return broadcast(p.batch_shape, q.batch_shape)
 
 
 @register_kl(VonMisesFisher, HypersphericalUniform)

@@ -68,8 +68,8 @@ class HypersphericalUniform(Distribution):
         if dim < 1:
             raise ValueError(f"`dim` is {dim}; the intrinsic dimension of a sphere must be at least 1.")
         self.dim = dim = index(dim)
-        # One number that carries dtype and device.
-        self._entropy = torch.tensor(log_area(dim + 1), dtype=dtype, device=device)
+        # One number that carries dtype and device, filled there.
+        self._entropy = torch.full((), log_area(dim + 1), dtype=dtype, device=device)
         super().__init__(Size(batch_shape), Size((dim + 1,)), validate_args=validate_args)
 
     def expand(

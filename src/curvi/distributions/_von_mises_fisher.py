@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Size, Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.distributions import Distribution, constraints
 
 from curvi.distributions import _bessel
-from curvi.distributions._around import around
+from curvi.distributions._around import meridians, place, pull_back
+from curvi.distributions._arrays import broadcast, enter, leave, rows
 from curvi.distributions._constraints import unit_vector
-from curvi.distributions._depth import vmf_depth
+from curvi.distributions._depth import depth_slope, sample_depth
 from curvi.distributions._hyperspherical_uniform import log_area
 
 if TYPE_CHECKING:
@@ -66,9 +69,10 @@ class VonMisesFisher(Distribution):
             raise ValueError(f"`loc` has shape {tuple(loc.shape)}; expected unit rows (..., m) with m at least 2.")
         if not isinstance(concentration, Tensor):
             concentration = loc.new_tensor(concentration)
-        dtype = torch.promote_types(loc.dtype, concentration.dtype)
-        loc, concentration = loc.to(dtype), concentration.to(dtype)
-        batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape)
+        if loc.dtype != concentration.dtype:
+            dtype = torch.promote_types(loc.dtype, concentration.dtype)
+            loc, concentration = loc.to(dtype), concentration.to(dtype)
+        batch_shape = broadcast(loc.shape[:-1], concentration.shape)
         self.loc = loc.expand(batch_shape + loc.shape[-1:])
         self.concentration = concentration.expand(batch_shape)
         self._known: _bessel.Terms | None = None
@@ -113,7 +117,7 @@ class VonMisesFisher(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = Size()) -> Tensor:
         """Draws ``(*sample_shape, ..., m)`` of length 1, differentiable in both parameters."""
-        return around(self.loc, vmf_depth(self._m, self.concentration, Size(sample_shape)))
+        return _Draw.apply(self.loc, self.concentration, Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of unit rows ``value (..., m)`` with respect to the area of the sphere, shape ``(...)``."""
@@ -130,5 +134,29 @@ class VonMisesFisher(Distribution):
 
     def divergence_from_uniform(self) -> Tensor:
         r""":math:`\mathrm{KL}(q \parallel U) = \kappa A(\kappa) - \Phi(\kappa)` in nats, shape ``(...)``."""
-        slope = self.concentration.detach().to(self.terms.slope) * self.terms.slope
-        return _bessel.with_derivatives(self.terms.divergence, [self.concentration], [slope])
+        return _bessel.with_derivatives(self.terms.divergence, [self.concentration], [self.terms.pull])
+
+
+class _Draw(Function):
+    """Unit rows, from mean directions ``(..., m)`` and concentrations ``(...)``."""
+
+    @staticmethod
+    def forward(ctx: Any, loc: Tensor, concentration: Tensor, sample_shape: Size) -> Tensor:
+        at = meridians(loc, sample_shape + concentration.shape)
+        depth = sample_depth(len(at.pole), concentration, leave(at.xp, at.cosine))
+        z = place(at, depth)
+        ctx.xp = at.xp
+        ctx.save_for_backward(concentration, depth, leave(at.xp, at.pole), leave(at.xp, z))
+        return leave(at.xp, rows(at.xp, z)).to(loc.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        concentration, depth, *components = ctx.saved_tensors
+        pole, z = (enter(ctx.xp, x) for x in components)
+        grad_loc, grad_depth = pull_back(ctx.xp, pole, depth, z, grad)
+        grad_loc = grad_loc.to(grad.dtype).sum_to_size(*concentration.shape, len(pole))
+        if not ctx.needs_input_grad[1]:
+            return grad_loc, None, None
+        grad_depth *= depth_slope(len(pole), concentration, depth)
+        return grad_loc, grad_depth.to(grad.dtype).sum_to_size(concentration.shape), None
