@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import scanpy as sc
-import torch
 
 from curvi import datasets, metrics, pl
 from curvi.pipeline._config import RunConfig
 from curvi.pipeline._files import write
 from curvi.pipeline._pictures import draw
 from curvi.pipeline._steps import cluster, embed, prepare, train
+from curvi.pipeline._threads import threads
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
 
@@ -80,7 +79,8 @@ def demo(
     for seed in seeds:
         for name, arguments in LATENT_SPACES.items():
             config = RunConfig(**arguments, train={**TRAIN, "max_epochs": max_epochs}, seed=seed)
-            with _one_thread():
+            # Networks of this size are no faster on several threads, and far slower where these wait for a processor.
+            with threads(1):
                 model = train(prepare(adata, config), config)
                 embed(model, adata)
             scores.append({"embedding": name, "seed": seed, **_scores(adata, config.key_added)})
@@ -93,17 +93,6 @@ def demo(
                 write(kept, folder / "pbmc68k.h5ad")
         scores.append({"embedding": BASELINE, "seed": seed, **_scores(_with_components(adata, seed), "X_pca")})
     return _table(pd.DataFrame(scores))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Networks of this size are no faster on several threads, and far slower where these wait for a busy processor."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _scores(adata: AnnData, key: str) -> dict[str, float]:

@@ -9,6 +9,7 @@ import scanpy as sc
 from scipy import sparse
 
 from curvi.data import check_columns
+from curvi.pipeline._threads import threads
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,9 +52,10 @@ def variable_genes(adata: AnnData, n_top_genes: int, layer: str | None, batch_ke
                 f"{_FEWEST_VARYING} or more. {remedy}"
             )
     try:
-        table = sc.pp.highly_variable_genes(
-            adata, flavor="seurat_v3", n_top_genes=n_top_genes, layer=layer, batch_key=batch_key, inplace=False
-        )
+        with threads():
+            table = sc.pp.highly_variable_genes(
+                adata, flavor="seurat_v3", n_top_genes=n_top_genes, layer=layer, batch_key=batch_key, inplace=False
+            )
     except ImportError as error:
         raise ValueError("`n_top_genes` needs scikit-misc: pip install scikit-misc, or leave it out.") from error
     except ValueError as error:

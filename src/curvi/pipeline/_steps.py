@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from curvi.model import CurviVAE, set_seed
 from curvi.pipeline._genes import variable_genes
 from curvi.pipeline._output import progress_arguments
+from curvi.pipeline._threads import threads
 
 if TYPE_CHECKING:
     import os
@@ -128,10 +129,11 @@ def cluster(
     A graph of neighbours and a column ``leiden`` that are there already are replaced.
     """
     n_neighbors = min(15, adata.n_obs - 1)
-    sc.pp.neighbors(
-        adata, n_neighbors, use_rep=key_added, transformer=model.knn_transformer(n_neighbors), random_state=seed
-    )
-    sc.tl.leiden(adata, resolution, flavor="igraph", n_iterations=2, directed=False, random_state=seed)
+    with threads():
+        sc.pp.neighbors(
+            adata, n_neighbors, use_rep=key_added, transformer=model.knn_transformer(n_neighbors), random_state=seed
+        )
+        sc.tl.leiden(adata, resolution, flavor="igraph", n_iterations=2, directed=False, random_state=seed)
     logger.info("%d clusters in obs['leiden']", adata.obs["leiden"].nunique())
 
 
