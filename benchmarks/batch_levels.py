@@ -2,7 +2,7 @@
 
 For every set the model is trained without a batch key, then with one, two and three levels. Mixing is
 :func:`curvi.metrics.batch_mixing` of every level within the labels (0 apart, 1 mixed), accuracy the 5-fold kNN accuracy
-(k = 15) of the labels. Mean over seeds.
+(k = 15) of the labels. Mean and standard deviation over seeds.
 
 Usage: ``CURVI_DATA_DIR=... python benchmarks/batch_levels.py [--seeds 3] [--n-latent 5] [--epochs 50]``
 """
@@ -59,21 +59,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--n-latent", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--sets", nargs="+", default=list(LEVELS), choices=LEVELS)
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
     be_quiet()
     text = [f"vMF S^{options.n_latent}, {options.seeds} seeds, {options.epochs} epochs, {machine()}\n"]
-    for name, levels in LEVELS.items():
-        adata = labelled(name)
+    for name in options.sets:
+        adata, levels = labelled(name), LEVELS[name]
         rows = {}
         for used in range(len(levels) + 1):
             runs = [
                 scores(adata, levels, used, options.n_latent, options.epochs, seed) for seed in range(options.seeds)
             ]
-            rows[" + ".join(levels[:used]) or "no level"] = pd.DataFrame(runs).mean()
-        table = pd.DataFrame(rows).T
-        columns = list(table)
-        body = [f"| {row} | " + " | ".join(f"{table.loc[row, c]:.3f}" for c in columns) + " |" for row in table.index]
+            rows[" + ".join(levels[:used]) or "no level"] = pd.DataFrame(runs)
+        columns = list(rows["no level"])
+        body = [
+            f"| {row} | " + " | ".join(f"{run[c].mean():.3f} ± {run[c].std(ddof=1):.3f}" for c in columns) + " |"
+            for row, run in rows.items()
+        ]
         head = [f"| {name}: corrected for | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
         text += [*head, *body, ""]
         print("\n".join(text[-len(body) - 3 :]), flush=True)

@@ -26,8 +26,8 @@ def judged(adata: anndata.AnnData, key: str) -> dict[str, float]:
     row = {f"k={k}": curvi.metrics.knn_accuracy(adata, key, "cell_type", k=k) for k in (5, 15, 65)}
     row["ARI"] = float(curvi.metrics.clustering(adata, key, "cell_type", resolutions=[1.0])["ari"].iloc[0])
     prediction = curvi.metrics.knn_predict(adata, key, "cell_type", k=15)
-    sizes = adata.obs["cell_type"].value_counts()
-    row["lost"] = int(sum(prediction.recall[label] == 0 for label in sizes.index[sizes >= 40]))
+    recall = prediction.recall()
+    row["lost"] = int(((recall["recall"] == 0) & (recall["n_cells"] >= 40)).sum())
     return row
 
 
