@@ -129,11 +129,20 @@ def test_constructor_arguments(cells, arguments, message):
         CurviVAE(cells, **arguments)
 
 
-@pytest.mark.parametrize(("argument", "value"), [("kl_weight", -1.0), ("kl_warmup", 1.5), ("kl_warmup", float("nan"))])
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("kl_weight", -1.0),
+        ("kl_warmup", 1.5),
+        ("kl_warmup", float("nan")),
+        ("max_epochs", 0),
+        ("batch_size", 0),
+    ],
+)
 def test_training_arguments(cells, quiet, argument, value):
     CurviVAE.setup_anndata(cells)
     with pytest.raises(ValueError, match=f"`{argument}` is"):
-        CurviVAE(cells).train(max_epochs=1, **{argument: value}, **quiet)
+        CurviVAE(cells).train(**({"max_epochs": 1} | {argument: value}), **quiet)
 
 
 def test_other_genes_are_refused(trained, make_cells):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from scvi import settings
 from scvi.dataloaders import DataSplitter
 from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
@@ -78,8 +77,11 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         Raises
         ------
         ValueError
-            If ``kl_weight`` is negative or ``kl_warmup`` is outside [0, 1].
+            If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, or ``kl_warmup`` outside [0, 1].
         """
+        for argument, value in {"max_epochs": max_epochs, "batch_size": batch_size}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"`{argument}` is {value}; it must be at least 1.")
         if not kl_weight >= 0:
             raise ValueError(f"`kl_weight` is {kl_weight}; it must be 0 or positive.")
         if not 0.0 <= kl_warmup <= 1.0:
@@ -89,7 +91,7 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             max_epochs = get_max_epochs_heuristic(n_obs)
         plan = {"max_kl_weight": float(kl_weight)} | dict(plan_kwargs or {})
         if not {"n_steps_kl_warmup", "n_epochs_kl_warmup"} & plan.keys():
-            steps_per_epoch = ceil(n_obs * (train_size or 0.9) / (batch_size or settings.batch_size))
+            steps_per_epoch = ceil(n_obs * (train_size or 0.9) / batch_size)
             plan["n_epochs_kl_warmup"] = None
             plan["n_steps_kl_warmup"] = round(kl_warmup * max_epochs * steps_per_epoch)
         self.module.train()  # a loaded model is in evaluation mode
