@@ -112,6 +112,14 @@ def test_nothing_to_draw(library):
         assert y.shape == depth_slope(m, torch.ones(2), y).shape == (0, 2)
 
 
+@pytest.mark.parametrize("m", [2, 3, 5])
+def test_what_is_not_a_number_stays_so_and_ends(library, m):
+    torch.manual_seed(0)
+    y = draw(m, torch.tensor([float("nan"), 1.0, float("inf")]))
+    assert torch.isnan(y).tolist() == [True, False, False]
+    assert float(y[2]) < 1e-15
+
+
 def test_a_cosine_decides_where_it_is_accepted():
     # The first proposals are made from what is given; the seed of torch decides on the rest.
     cosine = torch.linspace(-1, 1, 1000, dtype=torch.float64)

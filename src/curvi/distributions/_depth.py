@@ -15,9 +15,11 @@ from curvi.distributions._bessel import shortfall
 # Where a loop would have to wait for a device, so many proposals are made at once. Each is accepted with a probability
 # of at least 0.657: all of them fail once in 1e15 draws.
 _PROPOSALS = 32
-# Nodes of the Gauss-Legendre rule, and the range that it covers in standard deviations. The gradient of an expectation
-# is then wrong by less than 1e-3 (m = 4) or 2e-4 (else) of itself in float32, and 3e-5 in float64.
-_SINGLE, _DOUBLE = (8, 6.0), (24, 9.0)
+# Nodes of the Gauss-Legendre rule, and the range that it covers in standard deviations; the law is the smoother, the
+# larger m. The gradient of an expectation is then wrong by less than 1e-3 (m = 4) or 2e-4 (else) of itself in float32,
+# and 3e-5 in float64.
+_SINGLE, _SINGLE_SMOOTH, _DOUBLE = (8, 6.0), (6, 5.0), (24, 9.0)
+_SMOOTH = 12
 _BLOCK = 8192
 
 
@@ -75,7 +77,7 @@ def _reject(xp: Any, m: int, kappa: Any, r: Any, like: Tensor) -> Any:
         u = uniform(3, max(1, min(8, 4096 // len(left))), len(left))
         gamma, middle, rate = (x[left] for x in envelope)
         again, accepted = _propose(xp, m, gamma, middle, rate, _coordinate(xp, m, u[1:]), u[0])
-        y[left] = again[accepted.argmax(0), np.arange(len(left))]
+        y[left] = again[0] if len(again) == 1 else again[accepted.argmax(0), np.arange(len(left))]
         left = left[~accepted.any(0)]
     return y
 
@@ -108,7 +110,8 @@ def _propose(xp: Any, m: int, gamma: Any, middle: Any, rate: Any, r: Any, u: Any
     y = 1 - r
     y *= middle
     y /= shift
-    return y, xp.log1p(-u) <= log_ratio
+    # What is not a number is accepted: it would be drawn again for ever.
+    return y, ~(xp.log1p(-u) > log_ratio)
 
 
 def depth_slope(m: int, kappa: Tensor, depth: Tensor) -> Tensor:
@@ -137,7 +140,7 @@ def depth_slope(m: int, kappa: Tensor, depth: Tensor) -> Tensor:
     if m == 3:
         return leave(xp, _slope_on_the_globe(xp, k, y)).view(depth.shape)
     y, q = xp.clip(y, 1e-30, None), enter(xp, shortfall(m, kappa).expand(depth.shape), dtype).reshape(-1)
-    nodes, reach = _DOUBLE if dtype == torch.float64 else _SINGLE
+    nodes, reach = _DOUBLE if dtype == torch.float64 else _SINGLE if m < _SMOOTH else _SINGLE_SMOOTH
     rule = _rule(nodes, xp, dtype, depth.device)
     integrate = _integrate_circle if m == 2 else _integrate
     size = _BLOCK if xp is np else max(len(k), 1)
