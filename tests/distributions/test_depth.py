@@ -49,6 +49,15 @@ def test_the_gradient_is_that_of_the_quantile_function(library, m, dtype, bar, d
         assert np.abs(slope.double().numpy() - truth).max() < bar * np.abs(truth).mean(), kappa
 
 
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_both_forms_on_the_globe_are_accurate_where_they_meet(library, depth_law, exact, factor):
+    kappa = factor * torch.finfo(torch.float32).eps ** (1 / 3)
+    y = torch.linspace(0.05, 1.95, 100)
+    truth = depth_law(3, kappa).slope(y.double().numpy(), float(exact(3, kappa)["shortfall"]))
+    slope = depth_slope(3, torch.tensor(kappa), y).double().numpy()
+    assert np.abs(slope - truth).max() < 2e-4 * np.abs(truth).mean()
+
+
 @pytest.mark.parametrize("m", [2, 3, 5, 10, 50])
 def test_gradients_of_expectations_are_unbiased(library, m, depth_law, exact):
     # A grid of depths stands for the law, so that no noise of sampling is left.
