@@ -30,7 +30,7 @@ lint: $(VENV)/.installed ## check style, types and import floors only
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test-all: lint ## the same with the slow tests
+test-all: lint $(VENV)/.installed-docs ## the same with the slow tests, the tutorials among them
 	$(PYTEST) -m "not internet and not gpu"
 
 bench: $(VENV)/.installed ## run every benchmark in turn; most need CURVI_DATA_DIR
