@@ -5,7 +5,19 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from curvi import datasets, distributions, latent, likelihoods, manifolds, metrics, nn, pl, presets
+    from curvi import (
+        datasets,
+        distributions,
+        latent,
+        likelihoods,
+        manifolds,
+        metrics,
+        model,
+        nn,
+        pipeline,
+        pl,
+        presets,
+    )
     from curvi.model import CurviVAE
 
 __version__ = version("curvi")
@@ -18,7 +30,9 @@ __all__ = [
     "likelihoods",
     "manifolds",
     "metrics",
+    "model",
     "nn",
+    "pipeline",
     "pl",
     "presets",
 ]
