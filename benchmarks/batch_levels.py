@@ -42,11 +42,11 @@ def labelled(name: str) -> anndata.AnnData:
 
 
 def scores(
-    adata: anndata.AnnData, levels: list[str], used: int, n_latent: int, epochs: int, seed: int
+    adata: anndata.AnnData, levels: list[str], used: int, n_latent: int, epochs: int, seed: int, *, seen: bool
 ) -> dict[str, float]:
     scvi.settings.seed = seed
     curvi.CurviVAE.setup_anndata(adata, batch_key=levels[:used] or None)
-    model = curvi.CurviVAE(adata, latent="vmf", n_latent=n_latent)
+    model = curvi.CurviVAE(adata, latent="vmf", n_latent=n_latent, encode_covariates=seen)
     model.train(max_epochs=epochs, check_val_every_n_epoch=epochs, **QUIET)
     model.embed(adata, key_added="X_curvi")
     mixing = curvi.metrics.batch_mixing(adata, "X_curvi", levels, label_key="label")
@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--n-latent", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--sets", nargs="+", default=list(LEVELS), choices=LEVELS)
+    parser.add_argument("--encode-covariates", action="store_true", help="let the encoder see the levels too")
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
     be_quiet()
@@ -69,7 +70,8 @@ def main() -> None:
         rows = {}
         for used in range(len(levels) + 1):
             runs = [
-                scores(adata, levels, used, options.n_latent, options.epochs, seed) for seed in range(options.seeds)
+                scores(adata, levels, used, options.n_latent, options.epochs, seed, seen=options.encode_covariates)
+                for seed in range(options.seeds)
             ]
             rows[" + ".join(levels[:used]) or "no level"] = pd.DataFrame(runs)
         columns = list(rows["no level"])
