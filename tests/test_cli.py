@@ -309,7 +309,7 @@ def test_embed_the_cells_of_new_patients(trained, tmp_path, capsys):
     assert main([*words, *options]) == 0
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(warned) == 1
-    assert "'patient9' of batch level 'patient' were not seen in training" in warned[0]
+    assert "'patient9' of batch level 'patient' was not seen in training" in warned[0]
     embedded, out = anndata.read_h5ad(tmp_path / "new.h5ad"), anndata.read_h5ad(trained / "out.h5ad")
     np.testing.assert_allclose(embedded.obsm["X_new"][::-1], out.obsm["X_curvi"], atol=1e-5)
     assert (embedded.obs["kappa"] > 0).all()

@@ -57,7 +57,7 @@ def test_the_prior_can_be_drawn_from_and_evaluated_where_there_is_one(space):
 
 
 def test_parameters_are_named_and_finite_at_extreme_codes(space):
-    for scale in (0.0, 1e-6, 20.0):
+    for scale in (0.0, 1e-6, 30.0, 1000.0):
         code = raw(space, 20, scale=scale).requires_grad_()
         q = space(code)
         parameters = space.posterior_parameters(q)

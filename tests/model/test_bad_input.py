@@ -145,6 +145,12 @@ def test_training_arguments(cells, quiet, argument, value):
         CurviVAE(cells).train(**({"max_epochs": 1} | {argument: value}), **quiet)
 
 
+def test_unknown_plan_argument_is_refused_before_training(cells, quiet):
+    CurviVAE.setup_anndata(cells)
+    with pytest.raises(ValueError, match="`plan_kwargs` has 'learning_rate'; the training plan takes .* lr,"):
+        CurviVAE(cells).train(max_epochs=1, plan_kwargs={"learning_rate": 1e-3}, **quiet)
+
+
 def test_other_genes_are_refused(trained, make_cells):
     with pytest.raises(ValueError, match="lacks 3 of the 40 genes of the model, 'gene0' first"):
         trained.get_latent_representation(make_cells()[:, 3:].copy())
@@ -156,10 +162,10 @@ def test_other_genes_are_refused(trained, make_cells):
 def test_an_encoder_blind_to_the_levels_embeds_new_categories_with_a_warning(trained, make_cells, value):
     adata = make_cells()
     adata.obs["patient"] = [value] * adata.n_obs
-    with pytest.warns(UserWarning, match=f"{value!r} of batch level 'patient' were not seen in training"):
+    with pytest.warns(UserWarning, match=f"{value!r} of batch level 'patient' was not seen in training"):
         z = trained.get_latent_representation(adata)
     np.testing.assert_array_equal(z, trained.get_latent_representation())
-    with pytest.raises(ValueError, match=f"{value!r} of batch level 'patient' were not seen in training. Train with"):
+    with pytest.raises(ValueError, match=f"{value!r} of batch level 'patient' was not seen in training. Train with"):
         trained.get_elbo(adata)
 
 
@@ -171,7 +177,7 @@ def test_an_encoder_that_reads_the_levels_refuses_new_categories(cells, make_cel
     model.train(max_epochs=1, **quiet)
     new = make_cells()
     new.obs[level] = [value] * new.n_obs
-    with pytest.raises(ValueError, match=f"{value!r} of batch level {level!r} were not seen in training"):
+    with pytest.raises(ValueError, match=f"{value!r} of batch level {level!r} was not seen in training"):
         model.get_latent_representation(new)
 
 

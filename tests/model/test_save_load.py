@@ -36,7 +36,7 @@ def test_a_model_loaded_without_data_embeds_new_categories_when_its_encoder_is_b
     model = curvi.CurviVAE.load(tmp_path / "model", adata=False)
     adata = make_cells()
     adata.obs["condition"] = "new"
-    with pytest.warns(UserWarning, match="'new' of batch level 'condition' were not seen"):
+    with pytest.warns(UserWarning, match="'new' of batch level 'condition' was not seen"):
         z = model.get_latent_representation(adata)
     np.testing.assert_array_equal(z, trained.get_latent_representation())
 
@@ -49,7 +49,7 @@ def test_load_refuses_other_genes_and_new_categories(trained, make_cells, tmp_pa
         curvi.CurviVAE.load(tmp_path / "model", adata=make_cells()[:, 1:].copy())
     adata = make_cells()
     adata.obs["patient"] = [0] * adata.n_obs
-    with pytest.raises(ValueError, match="0 of batch level 'patient' were not seen"):
+    with pytest.raises(ValueError, match="0 of batch level 'patient' was not seen"):
         curvi.CurviVAE.load(tmp_path / "model", adata=adata)
 
 

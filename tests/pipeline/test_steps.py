@@ -146,7 +146,7 @@ def test_a_saved_model_embeds_cells_of_new_patients(cells, trained, tmp_path):
     trained.save(str(tmp_path / "model"))
     new = curvi.datasets.synthetic(n_obs=150, n_vars=40, n_types=4)
     new.obs["patient"] = "patient9"
-    with pytest.warns(UserWarning, match="'patient9' of batch level 'patient' were not seen"):
+    with pytest.warns(UserWarning, match="'patient9' of batch level 'patient' was not seen"):
         embed_with(tmp_path / "model", new)
     np.testing.assert_allclose(new.obsm["X_curvi"], cells.obsm["X_curvi"], atol=1e-6)
     with pytest.raises(FileNotFoundError, match="there is no model in"):
@@ -157,7 +157,7 @@ def test_an_encoder_that_reads_batches_refuses_new_patients(cells, tmp_path):
     config = RunConfig(batch_key="patient", model={"encode_covariates": True}, train=QUICK)
     train(prepare(cells, config), config).save(str(tmp_path / "model"))
     cells.obs["patient"] = "patient9"
-    with pytest.raises(ValueError, match="'patient9' of batch level 'patient' were not seen in training"):
+    with pytest.raises(ValueError, match="'patient9' of batch level 'patient' was not seen in training"):
         embed_with(tmp_path / "model", cells)
 
 

@@ -11,13 +11,15 @@ from curvi.manifolds import Euclidean
 
 # The least variance, as in scVI: it keeps the density of a draw finite.
 _VARIANCE_FLOOR = 1e-4
+# A standard deviation of 22,000 says nothing about a cell that one of 100 does not, and its square is far from overflow.
+_LOG_VARIANCE_LIMIT = 20.0
 
 
 class NormalLatent(LatentSpace[Independent], name="normal"):
     r"""Euclidean space :math:`\mathbb{R}^d` with :math:`q(z \mid x) = \mathcal{N}(\mu, \mathrm{diag}(\sigma^2))`.
 
     The first ``dim`` raw numbers are :math:`\mu`, the others :math:`\log(\sigma^2 - 10^{-4})`, as in scVI
-    :cite:p:`Lopez2018`. The prior is the standard normal distribution.
+    :cite:p:`Lopez2018`, but limited to at most 20. The prior is the standard normal distribution.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ class NormalLatent(LatentSpace[Independent], name="normal"):
     def forward(self, raw: Tensor) -> Independent:
         """The posterior of raw codes ``(..., 2 dim)``."""
         loc, log_variance = raw.chunk(2, dim=-1)
-        scale = torch.sqrt(torch.exp(log_variance) + _VARIANCE_FLOOR)
+        scale = torch.sqrt(torch.exp(log_variance.clamp_max(_LOG_VARIANCE_LIMIT)) + _VARIANCE_FLOOR)
         return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
     def prior(self, batch_shape: Size = Size()) -> Independent:

@@ -206,4 +206,4 @@ class RegisteredModel(BaseModelClass):
 def _listed(unseen: Mapping[str, list[Any]]) -> str:
     """The unseen categories as the subject of a sentence."""
     parts = [f"{', '.join(map(repr, values))} of batch level {key!r}" for key, values in unseen.items()]
-    return " and ".join(parts) + " were"
+    return " and ".join(parts) + (" was" if sum(map(len, unseen.values())) == 1 else " were")

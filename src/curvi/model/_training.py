@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from scvi.dataloaders import DataSplitter
 from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
+from scvi.train import TrainingPlan
 
 from curvi.data import CellLoader
 from curvi.model._plan import LeanTrainingPlan
@@ -77,7 +79,8 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         Raises
         ------
         ValueError
-            If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, or ``kl_warmup`` outside [0, 1].
+            If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, ``kl_warmup`` outside [0, 1], or
+            ``plan_kwargs`` has a name that the training plan does not take.
         """
         for argument, value in {"max_epochs": max_epochs, "batch_size": batch_size}.items():
             if value is not None and value < 1:
@@ -90,6 +93,12 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         if max_epochs is None:
             max_epochs = get_max_epochs_heuristic(n_obs)
         plan = {"max_kl_weight": float(kl_weight)} | dict(plan_kwargs or {})
+        taken = [name for name in signature(TrainingPlan).parameters if name not in ("module", "loss_kwargs")]
+        foreign = [name for name in plan if name not in taken]
+        if foreign:
+            raise ValueError(
+                f"`plan_kwargs` has {', '.join(map(repr, foreign))}; the training plan takes {', '.join(taken)}."
+            )
         if not {"n_steps_kl_warmup", "n_epochs_kl_warmup"} & plan.keys():
             steps_per_epoch = ceil(n_obs * (train_size or 0.9) / batch_size)
             plan["n_epochs_kl_warmup"] = None
