@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,8 @@ class Coloring:
         The categories that occur, and their colours; empty for numbers.
     mappable
         From numbers to colours; ``None`` for categories.
+    rest
+        What to call cells without a category.
     """
 
     title: str
@@ -52,6 +54,23 @@ class Coloring:
     categories: tuple[str, ...] = ()
     palette: tuple[str, ...] = ()
     mappable: ScalarMappable | None = None
+    rest: str = "NA"
+
+    def only(self, groups: set[str]) -> Coloring:
+        """The same with other categories than ``groups`` as if missing."""
+        kept = [code for code, name in enumerate(self.categories) if name in groups]
+        position = np.full(len(self.categories) + 1, -1)
+        position[kept] = np.arange(len(kept))
+        codes = position[self.codes]
+        return replace(
+            self,
+            rgba=np.where((codes >= 0)[:, None], self.rgba, to_rgba_array([MISSING])),
+            rank=np.where(codes >= 0, 0.0, -np.inf),
+            codes=codes,
+            categories=tuple(self.categories[code] for code in kept),
+            palette=tuple(self.palette[code] for code in kept),
+            rest="other",
+        )
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,8 @@ class ColorSource:
         Colours of numbers, and the values (or, as ``"p99"``, percentiles) at the ends of the scale.
     sort_order
         Whether points of higher numbers are drawn over those of lower ones.
+    groups
+        The only categories that keep their colours and names, in the columns that have one of them; ``None`` for all.
     """
 
     layer: str | None
@@ -77,6 +98,7 @@ class ColorSource:
     vmin: float | str | None
     vmax: float | str | None
     sort_order: bool
+    groups: str | Sequence[str] | None = None
 
     def colorings(self, adata: AnnData, color: str | Sequence[str] | None) -> list[Coloring]:
         """One colouring for each key of ``color``; one of a single colour for ``None``."""
@@ -86,7 +108,20 @@ class ColorSource:
         keys = [color] if isinstance(color, str) else list(color)
         if not keys:
             raise ValueError("`color` is an empty list; name at least one column or gene, or pass None.")
-        return [self._coloring(adata, key) for key in keys]
+        return self._only_groups([self._coloring(adata, key) for key in keys])
+
+    def _only_groups(self, colorings: list[Coloring]) -> list[Coloring]:
+        """The colourings without the categories that are not in ``groups``, where these occur."""
+        if self.groups is None:
+            return colorings
+        groups = {self.groups} if isinstance(self.groups, str) else set(self.groups)
+        lacking = groups.difference(*(coloring.categories for coloring in colorings))
+        if lacking or not groups:
+            known = listed(name for coloring in colorings for name in coloring.categories)
+            raise ValueError(f"`groups` has {listed(sorted(lacking))}; the categories that are drawn are {known}.")
+        return [
+            coloring.only(groups) if groups.intersection(coloring.categories) else coloring for coloring in colorings
+        ]
 
     def _coloring(self, adata: AnnData, key: str) -> Coloring:
         values = self._values(adata, key)

@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle
 
+from curvi.pl._panels import LINE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Towards the light, in (right, up, viewer) of the picture.
 _LIGHT = np.array([-0.45, 0.60, 0.66]) / np.linalg.norm([-0.45, 0.60, 0.66])
 _SHADOW, _LIT = np.array([0.52, 0.60, 0.69]), np.array([0.985, 0.99, 1.0])
-_LINE = "#6d7f91"
 # Half the height of the picture, in radii.
 _REACH = 1.06
 # What is drawn over what: paper, the hidden side, the grid behind, the globe, the grid in front, points, labels.
@@ -47,9 +48,18 @@ class View:
             ]
         )
 
+    @property
+    def opposite(self) -> View:
+        """The view from the other side."""
+        return View(-self.elev, self.azim + 180)
+
+    def turn(self, points: np.ndarray) -> np.ndarray:
+        """The coordinates `(..., 3)` of ``points (..., 3)`` to the right, up and towards the viewer."""
+        return points @ self.frame.T
+
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where ``points (..., 3)`` fall on the picture, `(..., 2)`, and their depth `(...)` > 0 on the near side."""
-        seen = points @ self.frame.T
+        seen = self.turn(points)
         return seen[..., :2], seen[..., 2]
 
 
@@ -84,26 +94,37 @@ def draw_globe(ax: Axes, view: View, aspect: float) -> None:
     # On any page the globe looks as it does on a white one.
     ax.add_patch(Circle((0, 0), 1, facecolor="white", edgecolor="none", zorder=_PAPER))
     behind, in_front = _graticule(view)
-    ax.add_collection(LineCollection(behind, colors=_LINE, linewidths=0.5, alpha=0.22, zorder=_GRID_BEHIND))
-    ax.add_collection(LineCollection(in_front, colors=_LINE, linewidths=0.6, alpha=0.55, zorder=_GRID_IN_FRONT))
+    ax.add_collection(LineCollection(behind, colors=LINE, linewidths=0.5, alpha=0.22, zorder=_GRID_BEHIND))
+    ax.add_collection(LineCollection(in_front, colors=LINE, linewidths=0.6, alpha=0.55, zorder=_GRID_IN_FRONT))
     image = ax.imshow(
         _shading(320), extent=(-1, 1, -1, 1), origin="lower", interpolation="bilinear", zorder=_GLOBE, aspect="equal"
     )
     # The image has no sharp edge of its own; circles are drawn as curves.
     image.set_clip_path(Circle((0, 0), 1, transform=ax.transData))
-    ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor=_LINE, linewidth=0.8, alpha=0.9, zorder=_GRID_IN_FRONT))
+    ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor=LINE, linewidth=0.8, alpha=0.9, zorder=_GRID_IN_FRONT))
     ax.set(xlim=(-aspect * _REACH, aspect * _REACH), ylim=(-_REACH, _REACH))
     ax.set_axis_off()
 
 
-def _graticule(view: View) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Pieces `(n, 2)` of meridians and parallels on the picture, behind the globe and in front of it."""
+def direction_text(view: View) -> str:
+    """Latitude and longitude of the point that faces the viewer, to read."""
+    azim = (view.azim + 180) % 360 - 180
+    north, east = ("NS"[view.elev < 0] if round(view.elev) else ""), ("EW"[azim < 0] if abs(round(azim)) % 180 else "")
+    return f"{abs(view.elev):.0f}°{north}  {abs(azim):.0f}°{east}"
+
+
+def graticule() -> list[np.ndarray]:
+    """Twelve half meridians and five parallels, 30 degrees apart, as lines `(n, 3)` of points a degree apart."""
     lon, lat = np.radians(np.arange(0, 360, 30)), np.radians(np.arange(-60, 90, 30))
     along, around = np.radians(np.linspace(-90, 90, 181)), np.radians(np.linspace(0, 360, 361))
     lines = [_at(along, np.full_like(along, value)) for value in lon]
-    lines += [_at(np.full_like(around, value), around) for value in lat]
+    return lines + [_at(np.full_like(around, value), around) for value in lat]
+
+
+def _graticule(view: View) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Pieces `(n, 2)` of meridians and parallels on the picture, behind the globe and in front of it."""
     pieces: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for line in lines:
+    for line in graticule():
         xy, depth = view.project(line)
         near = depth >= 0
         cuts = np.flatnonzero(near[1:] != near[:-1]) + 1

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Inches.
 _GAP, _MARGIN, _HEAD = 0.1, 0.1, 0.3
+# Grid lines and outlines, and what is inside them.
+LINE, PAPER = "#6d7f91", "#f6f8fa"
 LABELS = ("on data", "legend", None)
 
 
@@ -90,7 +92,7 @@ class Panels:
             return None
         entries = [*zip(coloring.categories, coloring.palette, strict=True)]
         if (coloring.codes < 0).any():
-            entries.append(("NA", MISSING))
+            entries.append((coloring.rest, MISSING))
         return group[-1].legend(
             handles=[_dot(name, color) for name, color in entries],
             loc="center left",
@@ -153,8 +155,9 @@ def new_panels(
     if ax is None:
         # Panels have their true size from the start, so that what stands beside them can be measured.
         figure = plt.figure(figsize=size)
+        n_columns = min(n_groups, int(18.5 / (left + size[0] + _GAP))) if n_views == 1 else 1
         groups = [[figure.add_axes((0, 0, 1, 1)) for _ in range(n_views)] for _ in range(n_groups)]
-        return Panels(figure, groups, size, min(n_groups, 4) if n_views == 1 else 1, left, foot)
+        return Panels(figure, groups, size, n_columns, left, foot)
     given = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
     if len(given) != n_groups * n_views:
         raise ValueError(
@@ -183,11 +186,16 @@ def checked_titles(title: str | Sequence[str] | None, colorings: list[Coloring])
 
 def draw_frame(ax: Axes) -> None:
     """Axes of flat pictures, in the colours of the globe."""
-    ax.set_facecolor("#f6f8fa")
-    ax.grid(color="#6d7f91", alpha=0.25, linewidth=0.6)
+    ax.set_facecolor(PAPER)
+    ax.grid(color=LINE, alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left", "bottom"]].set_visible(False)
     ax.tick_params(which="both", labelsize=8, length=0, colors="#66727e")
+
+
+def draw_caption(ax: Axes, x: float, text: str) -> None:
+    """Write below a picture, around ``x`` in [0, 1] of its width, from where it is seen."""
+    ax.text(x, 0.0, text, transform=ax.transAxes, ha="center", va="top", fontsize=7, color="#8a949e")
 
 
 def _inches_beyond(ax: Axes, artist: Artist | None) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from operator import index
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curvi.pl._color import ColorSource, listed
-from curvi.pl._labels import draw_labels, label_size
+from curvi.pl._color import ColorSource
+from curvi.pl._flat import draw_flat
 from curvi.pl._panels import check_labels, checked_titles, draw_frame, new_panels
+from curvi.pl._places import Means, embedded_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,7 @@ def plane(
     color: str | Sequence[str] | None = None,
     *,
     dims: tuple[int, int] = (0, 1),
+    groups: str | Sequence[str] | None = None,
     labels: str | None = "on data",
     palette: Palette | None = None,
     cmap: str | Colormap | None = None,
@@ -62,7 +65,9 @@ def plane(
         Columns of ``.obs`` or genes; each gets its own panel.
     dims
         Which two coordinates, counted from 0.
-    labels, palette, cmap, vmin, vmax, layer, use_raw, sort_order, size, alpha, fontsize, title, show, save, return_fig
+    groups, labels, palette, cmap, vmin, vmax, layer, use_raw, sort_order, size, alpha, fontsize
+        As in :func:`curvi.pl.sphere`.
+    title, show, save, return_fig
         As in :func:`curvi.pl.sphere`.
     ax
         Axes to draw on, one a colour.
@@ -88,47 +93,29 @@ def plane(
     """
     check_labels(labels)
     xy = _coordinates(adata, basis, dims)
-    source = ColorSource(layer, use_raw, palette, cmap, vmin, vmax, sort_order)
+    source = ColorSource(layer, use_raw, palette, cmap, vmin, vmax, sort_order, groups)
     colorings = source.colorings(adata, color)
     titles = checked_titles(title, colorings)
-    area = float(np.clip(24000 / adata.n_obs, 0.8, 22)) if size is None else size
     panels = new_panels(len(colorings), 1, ax, size=(3.9, 3.9), left=0.6, foot=0.5)
-    beside = []
-    for (panel,), coloring, heading in zip(panels.groups, colorings, titles, strict=True):
-        draw_frame(panel)
-        panel.set_aspect("equal", adjustable="datalim")
-        panel.margins(0.06)
-        for axis, dim in zip((panel.xaxis, panel.yaxis), dims, strict=True):
-            axis.set_label_text(f"{basis.removeprefix('X_')} {dim}", fontsize=9)
-        order = np.lexsort((np.random.default_rng(0).permutation(len(xy)), coloring.rank))
-        panel.scatter(
-            xy[order, 0],
-            xy[order, 1],
-            s=area,
-            c=coloring.rgba[order],
-            alpha=alpha,
-            linewidths=0,
-            zorder=2,
-            rasterized=True,
-        )
-        panels.set_title([panel], heading)
-        beside.append(panels.draw_beside([panel], coloring, labels))
-    panels.arrange(beside)
-    if labels == "on data":
-        for (panel,), coloring in zip(panels.groups, colorings, strict=True):
-            textsize = label_size(len(coloring.categories), fontsize)
-            means = _means(xy, coloring)
-            draw_labels(panel, coloring.categories, means, coloring.palette, fontsize=textsize, zorder=5)
+    names = [f"{basis.removeprefix('X_')} {dim}" for dim in dims]
+    draw_flat(
+        panels,
+        partial(_draw_axes, names=names),
+        xy,
+        colorings,
+        titles,
+        [_means(xy, coloring) for coloring in colorings],
+        labels=labels,
+        size=size,
+        alpha=alpha,
+        fontsize=fontsize,
+    )
     return panels.finish(show=show, save=save, return_fig=return_fig)
 
 
 def _coordinates(adata: AnnData, basis: str, dims: tuple[int, int]) -> np.ndarray:
     """The two coordinates `(n_obs, 2)` of ``basis``, float64."""
-    if basis not in adata.obsm:
-        raise ValueError(f"`basis` is {basis!r}, but `adata.obsm` has {listed(adata.obsm)}.")
-    points = np.asarray(adata.obsm[basis], dtype=np.float64)
-    if len(points) == 0:
-        raise ValueError("`adata` has no cells to draw.")
+    points = embedded_points(adata, basis)
     if points.ndim != 2 or points.shape[1] < 2:
         raise ValueError(f"`adata.obsm[{basis!r}]` has shape {points.shape}; a plane needs at least two columns.")
     chosen = [index(dim) for dim in dims]
@@ -143,7 +130,16 @@ def _coordinates(adata: AnnData, basis: str, dims: tuple[int, int]) -> np.ndarra
     return xy
 
 
-def _means(xy: np.ndarray, coloring: Coloring) -> np.ndarray:
-    """The mean of each category's points, `(n_categories, 2)`."""
+def _draw_axes(ax: Axes, names: list[str]) -> None:
+    """Draw an empty frame with one scale for both coordinates."""
+    draw_frame(ax)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.margins(0.06)
+    for axis, name in zip((ax.xaxis, ax.yaxis), names, strict=True):
+        axis.set_label_text(name, fontsize=9)
+
+
+def _means(xy: np.ndarray, coloring: Coloring) -> Means:
+    """The mean of each category's points `(n_obs, 2)`."""
     means = [xy[coloring.codes == code].mean(axis=0) for code in range(len(coloring.categories))]
-    return np.array(means).reshape(-1, 2)
+    return Means(coloring.categories, coloring.palette, np.array(means).reshape(-1, 2))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from curvi.manifolds import Sphere
-from curvi.pl._color import ColorSource, listed
-from curvi.pl._globe import FRONT, HIDDEN, LABELS, View, draw_globe, views_around
+from curvi.pl._color import ColorSource
+from curvi.pl._flat import cell_area
+from curvi.pl._globe import FRONT, HIDDEN, LABELS, View, direction_text, draw_globe, views_around
 from curvi.pl._labels import draw_labels, label_size
-from curvi.pl._panels import check_labels, checked_titles, new_panels
+from curvi.pl._panels import check_labels, checked_titles, draw_caption, new_panels
+from curvi.pl._places import category_means, unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from curvi.pl._color import Coloring, Palette
+    from curvi.pl._places import Means
 
 
 def sphere(
@@ -32,6 +33,7 @@ def sphere(
     color: str | Sequence[str] | None = None,
     *,
     views: int | tuple[float, float] | Sequence[tuple[float, float]] = 2,
+    groups: str | Sequence[str] | None = None,
     labels: str | None = "on data",
     palette: Palette | None = None,
     cmap: str | Colormap | None = None,
@@ -67,6 +69,8 @@ def sphere(
     views
         How many views, at equal angles around the sphere and turned to where the cells are; or the views themselves,
         each ``(elev, azim)``: latitude and longitude in degrees of the point that faces the viewer.
+    groups
+        The only categories to colour and to name; cells of the others are grey and lie below.
     labels
         Where categories are named: ``"on data"``, ``"legend"`` or ``None``.
     palette
@@ -114,12 +118,12 @@ def sphere(
     2
     """
     check_labels(labels)
-    points = _unit_rows(adata, basis)
+    points = unit_rows(adata, basis)
     seen_from = _checked_views(points, views)
-    source = ColorSource(layer, use_raw, palette, cmap, vmin, vmax, sort_order)
+    source = ColorSource(layer, use_raw, palette, cmap, vmin, vmax, sort_order, groups)
     colorings = source.colorings(adata, color)
     titles = checked_titles(title, colorings)
-    area = float(np.clip(24000 / adata.n_obs, 0.8, 22)) if size is None else size
+    area = cell_area(adata.n_obs, size)
     labelled = labels == "on data" and any(coloring.categories for coloring in colorings)
     size_inches = _panel_size(len(seen_from), labelled)
     panels = new_panels(len(colorings), len(seen_from), ax, size=size_inches, left=0.0, foot=0.2)
@@ -128,32 +132,14 @@ def sphere(
         for panel, view in zip(group, seen_from, strict=True):
             draw_globe(panel, view, size_inches[0] / size_inches[1])
             _draw_points(panel, view, points, coloring, area, alpha, hidden_alpha)
-            _draw_caption(panel, view)
+            draw_caption(panel, 0.5, direction_text(view))
         panels.set_title(group, heading)
         beside.append(panels.draw_beside(group, coloring, labels))
     panels.arrange(beside)
     if labelled:
-        for group, coloring in zip(panels.groups, colorings, strict=True):
-            _label(group, seen_from, points, coloring, fontsize)
+        for group, means in zip(panels.groups, category_means(Sphere(2), points, colorings), strict=True):
+            _label(group, seen_from, means, fontsize)
     return panels.finish(show=show, save=save, return_fig=return_fig)
-
-
-def _unit_rows(adata: AnnData, basis: str) -> np.ndarray:
-    """The points `(n_obs, 3)` of ``basis``, float64."""
-    if basis not in adata.obsm:
-        raise ValueError(f"`basis` is {basis!r}, but `adata.obsm` has {listed(adata.obsm)}.")
-    points = np.asarray(adata.obsm[basis], dtype=np.float64)
-    if len(points) == 0:
-        raise ValueError("`adata` has no cells to draw.")
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise ValueError(
-            f"`adata.obsm[{basis!r}]` has shape {points.shape}; the globe needs (n_obs, 3), as a model with n_latent=2 "
-            "gives. Draw two coordinates of other embeddings with `pl.plane`."
-        )
-    inside, reason = Sphere(2).contains(torch.from_numpy(points), atol=1e-2)
-    if not inside:
-        raise ValueError(f"`adata.obsm[{basis!r}]` does not lie on the unit sphere: {reason}")
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
 def _checked_views(points: np.ndarray, views: int | tuple[float, float] | Sequence[tuple[float, float]]) -> list[View]:
@@ -207,35 +193,16 @@ def _draw_points(
         )
 
 
-def _draw_caption(ax: Axes, view: View) -> None:
-    """Write below a globe from where it is seen."""
-    azim = (view.azim + 180) % 360 - 180
-    north, east = ("NS"[view.elev < 0] if round(view.elev) else ""), ("EW"[azim < 0] if abs(round(azim)) % 180 else "")
-    text = f"{abs(view.elev):.0f}°{north}  {abs(azim):.0f}°{east}"
-    ax.text(0.5, 0.0, text, transform=ax.transAxes, ha="center", va="top", fontsize=7, color="#8a949e")
-
-
-def _label(
-    group: list[Axes], views: list[View], points: np.ndarray, coloring: Coloring, fontsize: float | str | None
-) -> None:
+def _label(group: list[Axes], views: list[View], means: Means, fontsize: float | str | None) -> None:
     """Write the names of categories at their Frechet means, in the views from which these are seen."""
-    manifold = Sphere(2)
-    named, means = [], []
-    for code, name in enumerate(coloring.categories):
-        try:
-            means.append(manifold.mean(torch.from_numpy(points[coloring.codes == code])).numpy())
-        except ValueError as error:
-            warnings.warn(f"category {name!r} of {coloring.title!r} is not labelled: {error}", stacklevel=3)
-            continue
-        named.append(code)
     for panel, view in zip(group, views, strict=True):
-        xy, depth = view.project(np.array(means).reshape(-1, 3))
+        xy, depth = view.project(means.points)
         near = np.flatnonzero(depth >= 0)
         draw_labels(
             panel,
-            [coloring.categories[named[i]] for i in near],
+            [means.names[i] for i in near],
             xy[near],
-            [coloring.palette[named[i]] for i in near],
-            fontsize=label_size(len(named), fontsize),
+            [means.colors[i] for i in near],
+            fontsize=label_size(len(means.names), fontsize),
             zorder=LABELS,
         )
