@@ -11,7 +11,7 @@ from curvi.manifolds import Euclidean
 
 # The least variance, as in scVI: it keeps the density of a draw finite.
 _VARIANCE_FLOOR = 1e-4
-# A standard deviation of 22,000 says nothing about a cell that one of 100 does not, and its square is far from overflow.
+# A standard deviation of 22,000 says no more about a cell than one of 100, and its square is far from overflow.
 _LOG_VARIANCE_LIMIT = 20.0
 
 
