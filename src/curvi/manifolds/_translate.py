@@ -14,7 +14,7 @@ Everything is held divided by :math:`e^{a+b}`, so that nothing overflows.
 
 from __future__ import annotations
 
-from math import log
+from math import log, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,15 +27,15 @@ _WITHOUT_DOUBLE = frozenset({"mps"})
 
 
 class Translation(NamedTuple):
-    r"""What a translation at curvature -1 is made of: arrays of numpy or torch.
+    """What a translation at curvature -1 is made of: arrays of numpy or torch.
 
     Scalars are ``(...)``, vectors have their components first, ``(dim, ...)``.
     """
 
     a: Any
-    """Length of m."""
+    """Length of m, at least the least number that can be squared."""
     b: Any
-    """Length of v."""
+    """Length of v, so too."""
     d: Any
     """Direction of m; 0 where m is 0."""
     n: Any
@@ -45,37 +45,62 @@ class Translation(NamedTuple):
     h: Any
     """1 + <d, n>, from u."""
     spatial: Any
-    """Length of w, divided by exp(a + b)."""
+    """Length of w, divided by exp(a + b), so too."""
     direction: Any
     """w / |w|; 0 where w is 0."""
     radius: Any
     """Distance of the point from the origin."""
 
-    @property
-    def t(self) -> Any:
-        """Tangent coordinates of the point at the origin."""
-        return self.radius * self.direction
-
 
 def carry(xp: Any, m: Any, v: Any) -> Translation:
     """The point reached from ``m`` along ``v``, both ``(dim, ...)``, in the library ``xp`` (``numpy`` or ``torch``)."""
     tiny, most = _limits(xp, m)
-    a, b = xp.sqrt((m * m).sum(0)), xp.sqrt((v * v).sum(0))
-    d, n = m / xp.clip(a, tiny, None), v / xp.clip(b, tiny, None)
+    a, b = _length(xp, m, tiny), _length(xp, v, tiny)
+    d, n = m / a, v / b
     u = d + n
-    h = (u * u).sum(0) / 2
+    h = (u * u).sum(0) * 0.5
     gap, total = a - b, a + b
-    sinh_gap = xp.exp(-2 * xp.minimum(a, b)) * xp.expm1(-2 * abs(gap)) * xp.sign(gap) * -0.5
+    sinh_gap = xp.exp(abs(gap) - total) * xp.expm1(-2 * abs(gap)) * xp.sign(gap) * -0.5
     one, sinh_b = xp.expm1(-a), xp.expm1(-2 * b) * -0.5
-    w = (sinh_gap + h * sinh_b * (0.5 * one * one)) * d + (sinh_b * (one + 1)) * u
-    spatial = xp.sqrt((w * w).sum(0))
-    direction = w / xp.clip(spatial, tiny, None)
-    near = xp.arcsinh(spatial * xp.exp(xp.clip(total, None, most)))
-    if not _within(xp, total, most):
+    w = (sinh_gap + h * sinh_b * one * one * 0.5) * d + (sinh_b * (one + 1)) * u
+    spatial = _length(xp, w, tiny)
+    if xp is not torch and (total.size == 0 or total.max() < most):
+        radius = xp.arcsinh(spatial * xp.exp(total))
+    else:
         inverse = xp.exp(-total)
-        far = total + xp.log(xp.clip(spatial + xp.sqrt(spatial * spatial + inverse * inverse), tiny, None))
-        near = xp.where(total < most, near, far)
-    return Translation(a, b, d, n, u, h, spatial, direction, near)
+        far = total + xp.log(spatial + xp.sqrt(spatial * spatial + inverse * inverse))
+        radius = xp.where(total < most, xp.arcsinh(spatial * xp.exp(xp.clip(total, None, most))), far)
+    return Translation(a, b, d, n, u, h, spatial, w / spatial, radius)
+
+
+def pull_back(xp: Any, at: Translation, g: Any) -> tuple[Any, Any]:
+    """Gradients in ``m`` and ``v`` from that in ``t``, all ``(dim, ...)``; right at m = 0, v = 0 and t = 0 as well."""
+    a, b, d, n, u, h, spatial, direction, radius = at
+    exp_a, exp_b = xp.exp(-a), xp.exp(-b)
+    inverse = xp.clip(exp_a * exp_b, _limits(xp, a)[0], None)
+    # The gradient in w, times exp(a + b): what points along w shrinks by 1 / cosh, what points across by radius / sinh.
+    across = radius / spatial
+    along = 1 / xp.sqrt(spatial * spatial + inverse * inverse) - across
+    g = ((g * direction).sum(0) * along) * direction + across * g
+    g_d, g_u = (g * d).sum(0), (g * u).sum(0)
+    # Each divided by exp(a), exp(b) or exp(a + b): cosh a - 1, sinh a, cosh b, sinh b, cosh(a - b).
+    square_a, square_b, one = exp_a * exp_a, exp_b * exp_b, -xp.expm1(-a)
+    sinh_a, cosh_b, sinh_b = (1 - square_a) * 0.5, (1 + square_b) * 0.5, xp.expm1(-2 * b) * -0.5
+    bent, cosh_gap = one * one * 0.5, (square_a + square_b) * 0.5
+    turning = sinh_b * bent / a
+    moving = (one / a) * (square_b + exp_a) * 0.5 + h * turning
+    in_m = (g_d * (cosh_gap + h * (sinh_a * sinh_b - turning) - moving)) * d + moving * g + (g_d * turning) * u
+    bent = bent * g_d
+    radial = h * bent * cosh_b - g_d * cosh_gap + exp_a * cosh_b * g_u
+    across = sinh_b / b
+    in_v = (radial - across * (exp_a * (g_u - g_d) + h * bent)) * n + (across * exp_a) * g + (across * bent) * u
+    return in_m, in_v
+
+
+def in_curvature(at: Translation, g: Any, in_m: Any, in_v: Any, root: Any) -> Any:
+    """The gradient in the curvature, ``(...)``, from those in t, m and v: t = T(s m, s v) / s with s = sqrt(c)."""
+    change = (in_m * at.d).sum(0) * at.a + (in_v * at.n).sum(0) * at.b - (g * at.direction).sum(0) * at.radius
+    return change / (2 * root**3)
 
 
 def _limits(xp: Any, x: Any) -> tuple[float, float]:
@@ -84,40 +109,9 @@ def _limits(xp: Any, x: Any) -> tuple[float, float]:
     return float(limits.tiny) ** 0.5, 0.45 * log(float(limits.max))
 
 
-def _within(xp: Any, total: Any, most: float) -> bool:
-    """Whether no number is so large that its exponential would overflow; unknown, and so no, without looking."""
-    return xp is not torch and (total.size == 0 or bool(total.max() < most))
-
-
-def pull_back(xp: Any, at: Translation, g: Any) -> tuple[Any, Any]:
-    """Gradients in ``m`` and ``v`` from that in ``t``, all ``(dim, ...)``; right at m = 0, v = 0 and t = 0 as well."""
-    a, b, d, n, u, h, spatial, direction, radius = at
-    tiny, _ = _limits(xp, a)
-    minus_a, minus_b = xp.exp(-a), xp.exp(-b)
-    inverse = xp.clip(minus_a * minus_b, tiny, None)
-    # The gradient in w, times exp(a + b): lengths along w shrink by 1 / cosh, those across by radius / sinh.
-    along = (g * direction).sum(0)
-    across = xp.where(spatial > tiny, radius / xp.clip(spatial, tiny, None), 1 / inverse)
-    g = (along * (1 / xp.sqrt(spatial * spatial + inverse * inverse) - across)) * direction + across * g
-    g_d, g_u = (g * d).sum(0), (g * u).sum(0)
-    squared_a, squared_b = minus_a * minus_a, minus_b * minus_b
-    # Each divided by exp(a + b), or its share of that: cosh(a - b), cosh a - 1, sinh a, sinh b, cosh b.
-    cosh_gap = (squared_a + squared_b) / 2
-    one = -xp.expm1(-a)
-    cosh_a_1, sinh_a = one * one / 2, (1 - squared_a) / 2
-    sinh_b, cosh_b = xp.expm1(-2 * b) * -0.5, (1 + squared_b) / 2
-    # (1 - exp(-a)) / a and sinh(b) / (b exp(b)), both 1 at 0.
-    one_by_a = xp.where(a > 0, one / xp.clip(a, tiny, None), 1.0)
-    sinh_by_b = xp.where(b > 0, sinh_b / xp.clip(b, tiny, None), 1.0)
-    turning = one_by_a * sinh_b * one / 2
-    moving = one_by_a * (squared_b + minus_a) / 2 + h * turning
-    in_m = (g_d * (cosh_gap + h * (sinh_a * sinh_b - turning) - moving)) * d + moving * g + (g_d * turning) * u
-    stretching = g_d * cosh_a_1
-    radial = h * stretching * cosh_b - g_d * cosh_gap + minus_a * cosh_b * g_u
-    in_v = (radial - sinh_by_b * (minus_a * (g_u - g_d) + h * stretching)) * n + sinh_by_b * (
-        minus_a * g + stretching * u
-    )
-    return in_m, in_v
+def _length(xp: Any, x: Any, least: float) -> Any:
+    length = xp.sqrt((x * x).sum(0))
+    return length.clamp_min(least) if xp is torch else xp.maximum(length, least)
 
 
 def translate(m: Tensor, v: Tensor, curvature: Tensor | float) -> Tensor:
@@ -154,51 +148,55 @@ def translate(m: Tensor, v: Tensor, curvature: Tensor | float) -> Tensor:
     if m.dtype != v.dtype:
         dtype = torch.promote_types(m.dtype, v.dtype)
         m, v = m.to(dtype), v.to(dtype)
-    if not isinstance(curvature, Tensor):
-        curvature = torch.as_tensor(curvature, dtype=m.dtype, device=m.device)
     return _Translate.apply(m, v, curvature)
 
 
 class _Translate(Function):
     @staticmethod
-    def forward(ctx: Any, m: Tensor, v: Tensor, curvature: Tensor) -> Tensor:
+    def forward(ctx: Any, m: Tensor, v: Tensor, curvature: Tensor | float) -> Tensor:
         # On the CPU the calls of numpy cost a third of those of torch.
         xp = np if m.device.type == "cpu" and not torch.compiler.is_compiling() else torch
         dtype = torch.float32 if m.device.type in _WITHOUT_DOUBLE else torch.float64
-        root = curvature.detach().to(dtype).sqrt()
+        root = _root(xp, curvature, dtype)
         ndim = max(m.ndim, v.ndim)
-        at = carry(xp, *(_components(xp, x.detach(), ndim, dtype, root) for x in (m, v)))
+        at = carry(xp, *(root * _components(xp, x, ndim, dtype) for x in (m, v)))
         ctx.xp, ctx.shapes = xp, (m.shape, v.shape)
-        ctx.save_for_backward(curvature, root, *(torch.from_numpy(np.asarray(x)) if xp is np else x for x in at))
-        return _rows(xp, at.t, m.dtype, root)
+        if xp is np:
+            ctx.at = root, at
+        else:
+            ctx.save_for_backward(root, *at)
+        ctx.curvature = (curvature.shape, curvature.dtype) if isinstance(curvature, Tensor) else None
+        return _rows(xp, at.direction * (at.radius / root), m.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         xp = ctx.xp
-        curvature, root, *parts = ctx.saved_tensors
-        at = Translation(*(x.numpy() if xp is np else x for x in parts))
-        g = _components(xp, grad, grad.ndim, root.dtype)
-        in_m, in_v = pull_back(xp, at, g)
-        in_curvature = None
+        root, at = ctx.at if xp is np else (ctx.saved_tensors[0], Translation(*ctx.saved_tensors[1:]))
+        g = _components(xp, grad, grad.ndim, torch.float64 if xp is np else root.dtype)
+        gradients = pull_back(xp, at, g)
+        change = None
         if ctx.needs_input_grad[2]:
-            # t = T(s m, s v) / s with s = sqrt(c).
-            change = (in_m * at.d).sum(0) * at.a + (in_v * at.n).sum(0) * at.b - (g * at.direction).sum(0) * at.radius
-            in_curvature = (torch.as_tensor(change.sum()) / (2 * root**3)).to(curvature.dtype).reshape(curvature.shape)
+            shape, dtype = ctx.curvature
+            change = torch.as_tensor(in_curvature(at, g, *gradients, root).sum()).to(dtype).reshape(shape)
         in_m, in_v = (
-            _rows(xp, x, grad.dtype).sum_to_size(shape) for x, shape in zip((in_m, in_v), ctx.shapes, strict=True)
+            _rows(xp, x, grad.dtype).sum_to_size(shape) for x, shape in zip(gradients, ctx.shapes, strict=True)
         )
-        return in_m, in_v, in_curvature
+        return in_m, in_v, change
 
 
-def _components(xp: Any, x: Tensor, ndim: int, dtype: torch.dtype, factor: Tensor | None = None) -> Any:
-    """Rows ``(..., dim)`` as ``(dim, ...)`` with ``ndim`` axes, times a factor."""
-    x = x.reshape((1,) * (ndim - x.ndim) + x.shape).movedim(-1, 0).to(dtype)
-    x = (x if factor is None else factor * x).contiguous()
+def _root(xp: Any, curvature: Tensor | float, dtype: torch.dtype) -> Any:
+    if xp is np:
+        return sqrt(curvature)
+    return torch.as_tensor(curvature, dtype=dtype).detach().sqrt()
+
+
+def _components(xp: Any, x: Tensor, ndim: int, dtype: torch.dtype) -> Any:
+    """Rows ``(..., dim)`` as ``(dim, ...)`` with ``ndim`` axes."""
+    x = x.detach().reshape((1,) * (ndim - x.ndim) + x.shape).movedim(-1, 0).to(dtype).contiguous()
     return x.numpy() if xp is np else x
 
 
-def _rows(xp: Any, x: Any, dtype: torch.dtype, divisor: Tensor | None = None) -> Tensor:
+def _rows(xp: Any, x: Any, dtype: torch.dtype) -> Tensor:
     """The inverse of :func:`_components`."""
-    rows = (torch.from_numpy(x) if xp is np else x).movedim(0, -1)
-    return (rows if divisor is None else rows / divisor).to(dtype).contiguous()
+    return (torch.from_numpy(x) if xp is np else x).movedim(0, -1).to(dtype).contiguous()
