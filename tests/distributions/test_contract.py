@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from curvi import distributions
-from curvi.distributions import Delta, HypersphericalUniform, VonMisesFisher
+from curvi.distributions import Delta, HypersphericalUniform, PowerSpherical, VonMisesFisher
 
 
 def _unit(*shape: int) -> torch.Tensor:
@@ -15,6 +15,7 @@ def _unit(*shape: int) -> torch.Tensor:
 
 MAKERS = {
     "VonMisesFisher": lambda: VonMisesFisher(_unit(4, 3), torch.tensor([0.0, 1.0, 50.0, 1e5])),
+    "PowerSpherical": lambda: PowerSpherical(_unit(4, 3), torch.tensor([0.0, 1.0, 50.0, 1e5])),
     "HypersphericalUniform": lambda: HypersphericalUniform(2, (4,)),
     "Delta": lambda: Delta(_unit(4, 3)),
 }

@@ -3,6 +3,7 @@
 from curvi.distributions import _divergence  # noqa: F401
 from curvi.distributions._delta import Delta, ImproperUniform
 from curvi.distributions._hyperspherical_uniform import HypersphericalUniform
+from curvi.distributions._power_spherical import PowerSpherical
 from curvi.distributions._von_mises_fisher import VonMisesFisher
 
-__all__ = ["Delta", "HypersphericalUniform", "ImproperUniform", "VonMisesFisher"]
+__all__ = ["Delta", "HypersphericalUniform", "ImproperUniform", "PowerSpherical", "VonMisesFisher"]

@@ -17,6 +17,8 @@ _Made = TypeVar("_Made")
 # Beyond this concentration squares overflow in float32; every point is the pole long before.
 LIMIT = 1e18
 _WITHOUT_DOUBLE = frozenset({"mps"})
+# Larger blocks of what has several numbers a place leave the cache.
+_BLOCK = 1024
 
 
 def kept(make: Callable[..., _Made]) -> Callable[..., _Made]:
@@ -94,3 +96,22 @@ def add_product(xp: Any, total: Any, a: Any, b: Any) -> Any:
         return total.addcmul_(a, b)
     total += a * b
     return total
+
+
+def powers(xp: Any, p: Any, count: int) -> Any:
+    """Rows p, p^2, .. p^count, each block a multiple of the one before."""
+    rows = p[None]
+    while len(rows) < count:
+        rows = xp.concatenate([rows, rows[: count - len(rows)] * rows[-1]])
+    return rows
+
+
+def in_blocks(evaluate: Callable[..., Any], dtype: torch.dtype, *xs: Tensor) -> tuple[Tensor, ...]:
+    """The rows ``(k, n)`` that ``evaluate`` makes of rows ``(n,)`` in ``dtype``, each in the common shape of ``xs``."""
+    xp = library(xs[0].device)
+    flat = [enter(xp, x.detach().clamp_max(LIMIT) if dtype == torch.float32 else x, dtype).reshape(-1) for x in xs]
+    n = len(flat[0])
+    size = _BLOCK if xp is not torch else max(n, 1)
+    blocks = [evaluate(*(x[i : i + size] for x in flat)) for i in range(0, max(n, 1), size)]
+    values = blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, 1)
+    return leave(xp, values).view(len(values), *xs[0].shape).unbind()

@@ -1,36 +1,40 @@
-r"""Exact draws of :math:`1 - \langle\mu, z\rangle` under a von Mises-Fisher distribution, differentiable in kappa."""
+r"""Exact draws of :math:`1 - \langle\mu, z\rangle`, differentiable in the concentration."""
 
 from __future__ import annotations
 
 from math import pi
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from curvi.distributions._arrays import LIMIT, enter, kept, leave, library
-from curvi.distributions._bessel import shortfall
+
+if TYPE_CHECKING:
+    from curvi.distributions._tilts import Tilt
 
 # Where a loop would have to wait for a device, so many proposals are made at once. Each is accepted with a probability
 # of at least 0.657: all of them fail once in 1e15 draws.
 _PROPOSALS = 32
-# Nodes of the Gauss-Legendre rule, and the range that it covers in standard deviations; the law is the smoother, the
-# larger m. The gradient of an expectation is then wrong by less than 1e-3 (m = 4) or 2e-4 (else) of itself in float32,
-# and 3e-5 in float64.
-_SINGLE, _SINGLE_SMOOTH, _DOUBLE = (8, 6.0), (6, 5.0), (24, 9.0)
+# Nodes of the Gauss-Legendre rule, by which power they are denser at the far end, where a root or a logarithm may not
+# be smooth, and the range that they cover in standard deviations; the law is the smoother, the larger m. The gradient
+# of an expectation is then wrong by less than 1e-3 (m = 4) or 2e-4 (else) of itself in float32, and 3e-8 in float64.
+_SINGLE, _SINGLE_SMOOTH, _DOUBLE = (8, 1, 6.0), (6, 1, 5.0), (28, 2, 9.0)
 _SMOOTH = 12
 _BLOCK = 8192
 
 
-def sample_depth(m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
-    r"""Depths :math:`y = 1 - \langle\mu, z\rangle \in [0, 2]` of von Mises-Fisher draws.
+def sample_depth(tilt: Tilt, m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
+    r"""Depths :math:`y = 1 - \langle\mu, z\rangle \in [0, 2]` with the law of ``tilt``.
 
-    Their density is proportional to :math:`e^{-\kappa y} (y (2-y))^{(m-3)/2}`. They come by inversion on the globe
-    (``m = 3``), else by rejection from a Moebius image of the uniform law :cite:p:`Ulrich1984`.
+    They come by inversion on the globe (``m = 3``), else by rejection from a Moebius image of the uniform law, which
+    for the von Mises-Fisher law is due to :cite:t:`Ulrich1984`.
 
     Parameters
     ----------
+    tilt
+        The law.
     m
         Ambient dimension, at least 2.
     kappa
@@ -46,37 +50,31 @@ def sample_depth(m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
     xp = library(cosine.device)
     k = enter(xp, kappa.detach().clamp_max(LIMIT).expand(cosine.shape), cosine.dtype).reshape(-1)
     r = enter(xp, cosine).reshape(-1)
-    y = _invert(xp, k, r) if m == 3 else _reject(xp, m, k, r, cosine)
+    if m == 3:
+        # The height on the globe is uniform. Nothing may be so unlikely that the logarithm has no number for it.
+        y = tilt.on_the_globe(xp, k, xp.clip((1 - r) / 2, 0, 1 - xp.finfo(r.dtype).eps / 2))
+    else:
+        y = _reject(xp, tilt, m, k, r, cosine)
     return leave(xp, y).view(cosine.shape)
 
 
-def _invert(xp: Any, kappa: Any, r: Any) -> Any:
-    # The height on the globe is uniform. Nothing may be so unlikely that the logarithm has no number for it.
-    u = xp.clip((1 - r) / 2, 0, 1 - xp.finfo(r.dtype).eps / 2)
-    kappa = xp.clip(kappa, 1e-30, None)
-    return xp.clip(-xp.log1p(u * xp.expm1(-2 * kappa)) / kappa, 0, 2)
-
-
-def _reject(xp: Any, m: int, kappa: Any, r: Any, like: Tensor) -> Any:
+def _reject(xp: Any, tilt: Tilt, m: int, kappa: Any, r: Any, like: Tensor) -> Any:
     def uniform(*shape: int) -> Any:
         return enter(xp, torch.rand(shape, dtype=like.dtype, device=like.device))
 
-    d = m - 1
-    b = d / (2 * kappa + xp.sqrt(4 * kappa * kappa + d * d))
-    middle = 2 * b / (1 + b)
-    envelope = (1 - b) / (1 + b), middle, 2 * kappa * middle / (1 + b)
+    envelope = tilt.envelope(xp, m, kappa)
     if xp is torch:
         # No device is waited for: many proposals at once.
         r = torch.cat([r[None], _coordinate(xp, m, uniform(2, _PROPOSALS - 1, len(r)))])
-        y, accepted = _propose(xp, m, *envelope, r, uniform(*r.shape))
+        y, accepted = _propose(xp, tilt, m, *envelope, r, uniform(*r.shape))
         return y.gather(0, (accepted * 1).argmax(0, keepdim=True))[0]
-    y, accepted = _propose(xp, m, *envelope, r, uniform(len(r)))
+    y, accepted = _propose(xp, tilt, m, *envelope, r, uniform(len(r)))
     left = np.flatnonzero(~accepted)
     while len(left) > 0:
         # Again where it was not accepted, several at once where a round costs more than its numbers.
         u = uniform(3, max(1, min(8, 4096 // len(left))), len(left))
-        gamma, middle, rate = (x[left] for x in envelope)
-        again, accepted = _propose(xp, m, gamma, middle, rate, _coordinate(xp, m, u[1:]), u[0])
+        gamma, middle, factor = (x[left] for x in envelope)
+        again, accepted = _propose(xp, tilt, m, gamma, middle, factor, _coordinate(xp, m, u[1:]), u[0])
         y[left] = again[0] if len(again) == 1 else again[accepted.argmax(0), np.arange(len(left))]
         left = left[~accepted.any(0)]
     return y
@@ -95,10 +93,10 @@ def _coordinate(xp: Any, m: int, u: Any) -> Any:
     return r
 
 
-def _propose(xp: Any, m: int, gamma: Any, middle: Any, rate: Any, r: Any, u: Any) -> tuple[Any, Any]:
+def _propose(xp: Any, tilt: Tilt, m: int, gamma: Any, middle: Any, factor: Any, r: Any, u: Any) -> tuple[Any, Any]:
     """Depths middle (1 - r) / (1 + gamma r) for coordinates ``r``, and whether uniform numbers ``u`` accept them.
 
-    The logarithm of the probability is rate r / (1 + gamma r) - (m - 1) log(1 + gamma r).
+    The logarithm of the probability is -kappa (U(y) - U(middle)) - (m - 1) log(1 + gamma r).
     """
     # A little less than 1 keeps 1 + gamma r positive.
     r = r * (1 - 2 * xp.finfo(r.dtype).eps)
@@ -106,7 +104,7 @@ def _propose(xp: Any, m: int, gamma: Any, middle: Any, rate: Any, r: Any, u: Any
     log_ratio = xp.log1p(shift)
     log_ratio *= 1 - m
     shift += 1
-    log_ratio += rate * r / shift
+    log_ratio += tilt.gain(xp, middle, factor, r / shift)
     y = 1 - r
     y *= middle
     y /= shift
@@ -114,15 +112,17 @@ def _propose(xp: Any, m: int, gamma: Any, middle: Any, rate: Any, r: Any, u: Any
     return y, ~(xp.log1p(-u) > log_ratio)
 
 
-def depth_slope(m: int, kappa: Tensor, depth: Tensor) -> Tensor:
+def depth_slope(tilt: Tilt, m: int, kappa: Tensor, depth: Tensor) -> Tensor:
     r"""The gradient of depths in the concentration at fixed probability, that of the quantile function.
 
     By implicit reparameterisation :cite:p:`Figurnov2018`: the derivative of the distribution function is an integral of
-    :math:`1 - y - A(\kappa)` times the density, on either side of the draw; on the side away from the mode nothing
+    :math:`\mathbb{E}\,U - U(y)` times the density, on either side of the draw; on the side away from the mode nothing
     cancels.
 
     Parameters
     ----------
+    tilt
+        The law.
     m
         Ambient dimension, at least 2.
     kappa
@@ -138,74 +138,69 @@ def depth_slope(m: int, kappa: Tensor, depth: Tensor) -> Tensor:
     kappa = kappa.detach().clamp_max(LIMIT)
     y, k = (enter(xp, x.expand(depth.shape), dtype).reshape(-1) for x in (depth, kappa))
     if m == 3:
-        return leave(xp, _slope_on_the_globe(xp, k, y)).view(depth.shape)
-    y, q = xp.clip(y, 1e-30, None), enter(xp, shortfall(m, kappa).expand(depth.shape), dtype).reshape(-1)
-    nodes, reach = _DOUBLE if dtype == torch.float64 else _SINGLE if m < _SMOOTH else _SINGLE_SMOOTH
-    rule = _rule(nodes, xp, dtype, depth.device)
+        return leave(xp, tilt.slope_on_the_globe(xp, k, y)).view(depth.shape)
+    # Neither end of the sphere is reached, where the density is 0 or the potential infinite.
+    y = xp.clip(y, 1e-30, 2 - 2 * xp.finfo(y.dtype).eps)
+    q = enter(xp, tilt.mean_potential(m, kappa).expand(depth.shape), dtype).reshape(-1)
+    nodes, power, reach = _DOUBLE if dtype == torch.float64 else _SINGLE if m < _SMOOTH else _SINGLE_SMOOTH
+    rule = _rule(nodes, power, xp, dtype, depth.device)
     integrate = _integrate_circle if m == 2 else _integrate
     size = _BLOCK if xp is np else max(len(k), 1)
     blocks = [
-        integrate(xp, m, k[i : i + size], q[i : i + size], y[i : i + size], reach, *rule)
+        integrate(xp, tilt, m, k[i : i + size], q[i : i + size], y[i : i + size], reach, *rule)
         for i in range(0, max(len(k), 1), size)
     ]
     return leave(xp, blocks[0] if len(blocks) == 1 else xp.concatenate(blocks)).view(depth.shape)
 
 
-def _slope_on_the_globe(xp: Any, kappa: Any, y: Any) -> Any:
-    """(2 exp(-kappa (2 - y)) expm1(-kappa y) / expm1(-2 kappa) - y) / kappa; its expansion near 0, where it cancels."""
-    limit = xp.finfo(y.dtype).eps ** (1 / 3)
-    k = xp.clip(kappa, limit, None)
-    quotient = (2 * xp.exp(-k * (2 - y)) * xp.expm1(-k * y) / xp.expm1(-2 * k) - y) / k
-    return xp.where(kappa > limit, quotient, y * (y - 2) * (0.5 + kappa * (y - 1) / 6))
-
-
 @torch.compiler.assume_constant_result
-def _legendre(nodes: int) -> tuple[list[list[float]], list[float]]:
+def _legendre(nodes: int, power: int) -> tuple[list[list[float]], list[float]]:
     x, w = np.polynomial.legendre.leggauss(nodes)
-    return [[(value + 1) / 2] for value in x.tolist()], (w / 2).tolist()
+    left = (1 - x) / 2
+    return (1 - left[:, None] ** power).tolist(), (power * w / 2 * left ** (power - 1)).tolist()
 
 
 @kept
-def _rule(nodes: int, xp: Any, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
-    """Nodes ``(nodes, 1)`` and weights ``(nodes,)`` of Gauss and Legendre on [0, 1]."""
-    x, w = (enter(xp, torch.tensor(values, dtype=dtype, device=device)) for values in _legendre(nodes))
+def _rule(nodes: int, power: int, xp: Any, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
+    """Nodes ``(nodes, 1)`` and weights ``(nodes,)`` of Gauss and Legendre on [0, 1], denser at 1 for a larger power."""
+    x, w = (enter(xp, torch.tensor(values, dtype=dtype, device=device)) for values in _legendre(nodes, power))
     return x, w
 
 
-def _integrate(xp: Any, m: int, kappa: Any, q: Any, y: Any, reach: float, x: Any, w: Any) -> Any:
-    d = m - 2
-    # How far to go in the angle, by the curvature of the log-density at its mode, whose depth is 1 - kappa / peak.
-    root = xp.sqrt(4 * kappa * kappa + d * d)
-    peak = (d + root) / 2
-    width = reach / xp.sqrt(kappa * (kappa / peak) + peak)
-    beyond = y > d * (1 + d / (root + 2 * kappa)) / (2 * peak)
-    end = 2 * xp.arcsin(xp.sqrt(y / 2)) + xp.where(beyond, width, -width)
+def _integrate(xp: Any, tilt: Tilt, m: int, kappa: Any, q: Any, y: Any, reach: float, x: Any, w: Any) -> Any:
+    # How far to go in the angle, by the curvature of the log-density at its mode.
+    mode, curvature = tilt.mode(xp, m, kappa)
+    width = reach / xp.sqrt(curvature)
+    end = 2 * xp.arcsin(xp.sqrt(y / 2)) + xp.where(y > mode, width, -width)
     step = 2 * xp.sin(xp.clip(end, 0.0, pi) / 2) ** 2 - y
     delta = step * x
     # A little more than 2 keeps the logarithm finite at the antipode.
-    two = 2 + 1e-6
+    two = 2 + 4 * xp.finfo(y.dtype).eps
     node = delta + y
     f = two - node
     f *= node
     f /= y * (two - y)
     f = xp.log(f, out=f)
     f *= (m - 3) / 2
-    f -= xp.multiply(kappa, delta, out=node)
+    rise = tilt.rise(xp, y, delta)
+    f -= xp.multiply(kappa, rise, out=node)
     f = xp.exp(f, out=f)
-    f *= xp.subtract(q - y, delta, out=delta)
+    f *= xp.subtract(q - tilt.rise(xp, 0 * y, y), rise, out=delta)
     return (w @ f) * step
 
 
-def _integrate_circle(xp: Any, m: int, kappa: Any, q: Any, y: Any, reach: float, x: Any, w: Any) -> Any:
+def _integrate_circle(xp: Any, tilt: Tilt, m: int, kappa: Any, q: Any, y: Any, reach: float, x: Any, w: Any) -> Any:
     # On the circle the density is smooth in the angle only.
-    theta = 2 * xp.arcsin(xp.sqrt(y / 2))
-    step = xp.clip(theta + reach / xp.sqrt(kappa + 1e-30), 0.0, pi) - theta
+    angle = 2 * xp.arcsin(xp.sqrt(y / 2))
+    step = tilt.end_on_the_circle(xp, kappa, angle, reach) - angle
     node = step * x
-    node += theta
+    node += angle
     node /= 2
     node = xp.sin(node, out=node)
     node *= node
     node *= 2
-    f = xp.exp(kappa * (y - node))
-    f *= q - node
+    node -= y
+    rise = tilt.rise(xp, y, node)
+    f = xp.exp(-kappa * rise)
+    f *= (q - tilt.rise(xp, 0 * y, y)) - rise
     return (w @ f) * step * xp.sqrt(y * (2 - y))

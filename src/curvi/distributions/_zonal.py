@@ -1,0 +1,136 @@
+"""What the distributions share whose density depends on the distance to one direction only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from operator import index
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from torch import Size, Tensor, promote_types
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.distributions import Distribution, constraints
+
+from curvi.distributions._around import meridians, place, pull_back
+from curvi.distributions._arrays import broadcast, enter, leave, rows
+from curvi.distributions._constraints import unit_vector
+from curvi.distributions._depth import depth_slope, sample_depth
+from curvi.distributions._hyperspherical_uniform import log_area
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from curvi.distributions._tilts import Tilt
+
+
+class Zonal(Distribution, ABC):
+    r"""A density on the unit sphere that falls with the distance to a mean direction, and the faster, the larger kappa.
+
+    Draws are exact, and differentiable in both parameters: in :math:`\mu` by rotation, in :math:`\kappa` by implicit
+    reparameterisation :cite:p:`Figurnov2018`. At :math:`\kappa = 0` the law is uniform.
+
+    Parameters
+    ----------
+    loc
+        Mean direction :math:`\mu`, unit rows ``(..., m)``, m at least 2.
+    concentration
+        :math:`\kappa \ge 0`, shape ``(...)``; broadcasts against the leading dimensions of ``loc``.
+    validate_args
+        Whether arguments and values are checked.
+
+    Raises
+    ------
+    ValueError
+        If ``loc`` has fewer than two numbers a row, or, where arguments are checked, is not of length 1 or
+        ``concentration`` is negative.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
+        "loc": unit_vector,
+        "concentration": constraints.nonnegative,
+    }
+    support = unit_vector
+    has_rsample = True
+    tilt: ClassVar[Tilt]
+    """The law of the depth below the mean direction."""
+
+    def __init__(self, loc: Tensor, concentration: Tensor | float, *, validate_args: bool | None = None) -> None:
+        if loc.ndim < 1 or loc.shape[-1] < 2:
+            raise ValueError(f"`loc` has shape {tuple(loc.shape)}; expected unit rows (..., m) with m at least 2.")
+        if not isinstance(concentration, Tensor):
+            concentration = loc.new_tensor(concentration)
+        if loc.dtype != concentration.dtype:
+            dtype = promote_types(loc.dtype, concentration.dtype)
+            loc, concentration = loc.to(dtype), concentration.to(dtype)
+        batch_shape = broadcast(loc.shape[:-1], concentration.shape)
+        self.loc = loc.expand(batch_shape + loc.shape[-1:])
+        self.concentration = concentration.expand(batch_shape)
+        self._known: Any = None
+        super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Self | None = None) -> Self:
+        """The same distribution, its parameters broadcast to another batch shape."""
+        new = self._get_checked_instance(type(self), _instance)
+        new.loc = self.loc.expand(Size(batch_shape) + self.event_shape)
+        new.concentration = self.concentration.expand(Size(batch_shape))
+        new._known = None
+        Distribution.__init__(new, Size(batch_shape), self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def _m(self) -> int:
+        # A graph that is being compiled is made for one dimension: a number, not a symbol.
+        return index(self.event_shape[0])
+
+    @property
+    @abstractmethod
+    def mean_resultant_length(self) -> Tensor:
+        """The length of the mean, in [0, 1), shape ``(...)``."""
+
+    @abstractmethod
+    def divergence_from_uniform(self) -> Tensor:
+        r""":math:`\mathrm{KL}(q \parallel U)` in nats, shape ``(...)``."""
+
+    @property
+    def mean(self) -> Tensor:
+        r""":math:`\mathbb{E} z`, a point inside the sphere in the direction :math:`\mu`, ``(..., m)``."""
+        return self.mean_resultant_length[..., None] * self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        r""":math:`\mu`, ``(..., m)``."""
+        return self.loc
+
+    def entropy(self) -> Tensor:
+        """The differential entropy in nats, shape ``(...)``; that of the uniform distribution less the divergence."""
+        return log_area(self._m) - self.divergence_from_uniform()
+
+    def rsample(self, sample_shape: Sequence[int] = Size()) -> Tensor:
+        """Draws ``(*sample_shape, ..., m)`` of length 1, differentiable in both parameters."""
+        return _Draw.apply(self.loc, self.concentration, Size(sample_shape), self.tilt)
+
+
+class _Draw(Function):
+    """Unit rows, from mean directions ``(..., m)`` and concentrations ``(...)``."""
+
+    @staticmethod
+    def forward(ctx: Any, loc: Tensor, concentration: Tensor, sample_shape: Size, tilt: Tilt) -> Tensor:
+        at = meridians(loc, sample_shape + concentration.shape)
+        depth = sample_depth(tilt, len(at.pole), concentration, leave(at.xp, at.cosine))
+        z = place(at, depth)
+        ctx.xp, ctx.tilt = at.xp, tilt
+        ctx.save_for_backward(concentration, depth, leave(at.xp, at.pole), leave(at.xp, z))
+        return leave(at.xp, rows(at.xp, z)).to(loc.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        concentration, depth, *components = ctx.saved_tensors
+        pole, z = (enter(ctx.xp, x) for x in components)
+        grad_loc, grad_depth = pull_back(ctx.xp, pole, depth, z, grad)
+        grad_loc = grad_loc.to(grad.dtype).sum_to_size(*concentration.shape, len(pole))
+        if not ctx.needs_input_grad[1]:
+            return grad_loc, None, None, None
+        grad_depth *= depth_slope(ctx.tilt, len(pole), concentration, depth)
+        return grad_loc, grad_depth.to(grad.dtype).sum_to_size(concentration.shape), None, None
