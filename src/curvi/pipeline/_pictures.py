@@ -10,14 +10,18 @@ from curvi import pl
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
 
 # What draws which recorded manifold; two coordinates in a plane for all others.
-_PICTURES = {("sphere", 2): pl.sphere}
+_PICTURES: dict[tuple[str, int], Callable[..., object]] = {
+    ("sphere", 2): pl.sphere,
+    ("lorentz", 2): pl.disk,
+    ("poincare", 2): pl.disk,
+}
 
 
 def draw(
@@ -26,7 +30,7 @@ def draw(
     basis: str = "X_curvi",
     color: str | Sequence[str] | None = None,
 ) -> None:
-    """Draw an embedding into a file: as a globe if it lies on the 2-sphere, else its first two coordinates.
+    """Draw an embedding into a file: as a globe or a disk if it suits its manifold, else its first two coordinates.
 
     Parameters
     ----------

@@ -131,10 +131,11 @@ def _view(places: Places, centre: Place | None) -> View:
     """The view whose middle is the point that ``centre`` names."""
     if centre is None:
         return View(0.0, 0.0)
-    if isinstance(centre, str | int | np.integer) or len(centre) != 2 or isinstance(centre[0], str):
+    numbers = np.asarray(centre, dtype=object)
+    if numbers.shape != (2,) or isinstance(numbers[0], str):
         x, y, z = places.find("centre", centre)[0]
         return View(float(np.degrees(np.arctan2(z, np.hypot(x, y)))), float(np.degrees(np.arctan2(y, x))))
-    elev, azim = np.asarray(centre, dtype=np.float64)
+    elev, azim = numbers.astype(np.float64)
     if not (abs(elev) <= 90 and np.isfinite(azim)):
         raise ValueError(f"`centre` is {centre!r}; an elevation is a latitude in degrees, from -90 to 90.")
     return View(float(elev), float(azim))
@@ -146,10 +147,11 @@ def _draw_map(ax: Axes, projection: Projection, view: View) -> None:
         ax.add_patch(Ellipse((x, y), 2 * a, 2 * b, facecolor=PAPER, edgecolor="none", zorder=0.5))
         ax.add_patch(Ellipse((x, y), 2 * a, 2 * b, fill=False, edgecolor=LINE, linewidth=0.9, zorder=1.5))
     lines = [piece for line in graticule() for piece in projection.line(view.turn(line))]
-    ax.add_collection(LineCollection(lines, colors=LINE, linewidths=0.5, alpha=0.4, zorder=1.0))
+    ax.add_collection(LineCollection(lines, colors=LINE, linewidths=0.5, alpha=0.55, zorder=1.0))
     width = np.abs(projection.ellipses[:, 0]).max() + projection.ellipses[:, 2].max()
     height = projection.ellipses[:, 3].max()
-    ax.set(xlim=(-1.01 * width, 1.01 * width), ylim=(-1.02 * height, 1.02 * height), aspect="equal")
+    # Points on the outline are not to be cut.
+    ax.set(xlim=(-1.02 * width, 1.02 * width), ylim=(-1.03 * height, 1.03 * height), aspect="equal")
     ax.set_axis_off()
     for view_of_half, (x, *_rest) in zip((view, view.opposite), projection.ellipses, strict=False):
-        draw_caption(ax, 0.5 + x / (2.02 * width), direction_text(view_of_half))
+        draw_caption(ax, 0.5 + x / (2.04 * width), direction_text(view_of_half))

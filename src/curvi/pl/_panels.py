@@ -84,7 +84,9 @@ class Panels:
             if self.size is None:
                 bar = self.figure.colorbar(coloring.mappable, ax=group, shrink=0.6, aspect=17, pad=0.03)
             else:
-                bar = self.figure.colorbar(coloring.mappable, cax=group[-1].inset_axes((1.03, 0.2, 0.035, 0.6)))
+                inch = 1 / self.size[0]
+                place = group[-1].inset_axes((1 + 0.11 * inch, 0.2, 0.13 * inch, 0.6))
+                bar = self.figure.colorbar(coloring.mappable, cax=place)
             bar.outline.set_visible(False)
             bar.ax.tick_params(labelsize=8, length=2, width=0.6)
             return bar.ax
