@@ -68,6 +68,14 @@ def test_the_centre_is_in_the_middle(cells, projection, centre):
         assert (nearest < 1e-6).sum() == 1
 
 
+def test_a_category_is_found_in_any_of_the_columns_and_told_apart_where_two_have_it(cells):
+    cells.obs["side"] = np.where(cells.obs["cell_type"] == "rim", "rim", "not rim")
+    ax, _ = curvi.pl.map(cells, color=["cell_type", "cell_type"], centre="rim", show=False)
+    np.testing.assert_allclose(labels(ax)["rim"].xy, 0, atol=1e-6)
+    with pytest.raises(ValueError, match="'rim', which is the name of a category of 'cell_type' and of a category of"):
+        curvi.pl.map(cells, color=["cell_type", "side"], centre="rim")
+
+
 def test_a_rotation_keeps_the_cells_apart_and_north_upright(cells):
     # The pole is above the middle, and the point itself is the reference of the angles.
     cells.obsm["X_curvi"][0] = (0.0, 0.0, 1.0)

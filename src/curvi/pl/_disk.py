@@ -184,7 +184,7 @@ def _draw_disk(
 ) -> None:
     """Draw the empty disk with its circles and geodesics, and set the limits; marks avoid the cells at ``xy``."""
     ax.add_patch(Circle((0, 0), 1, facecolor=PAPER, edgecolor="none", zorder=0.5))
-    ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor=LINE, linewidth=1.1, zorder=1.5))
+    ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor=LINE, linewidth=1.1, zorder=LINES - 0.5))
     for angle in np.radians(np.arange(0, 180, 30)):
         x, y = np.cos(angle), np.sin(angle)
         ax.plot([-x, x], [-y, y], color=LINE, linewidth=0.5, alpha=0.3, zorder=1.0)

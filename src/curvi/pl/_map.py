@@ -11,7 +11,7 @@ from matplotlib.patches import Ellipse
 
 from curvi.manifolds import Sphere
 from curvi.pl._color import ColorSource
-from curvi.pl._flat import draw_flat
+from curvi.pl._flat import LINES, draw_flat
 from curvi.pl._globe import View, direction_text, graticule
 from curvi.pl._panels import LINE, PAPER, check_labels, checked_titles, draw_caption, new_panels
 from curvi.pl._places import Places, category_means, drawn_columns, unit_rows
@@ -110,11 +110,12 @@ def map(
     source = ColorSource(layer, use_raw, palette, cmap, vmin, vmax, sort_order, groups)
     colorings = source.colorings(adata, color)
     titles = checked_titles(title, colorings)
-    panels = new_panels(len(colorings), 1, ax, size=(5.4, 2.7), left=0.0, foot=0.2)
     means = category_means(Sphere(2), points, colorings) if labels == "on data" else []
+    labelled = any(named.names for named in means)
+    panels = new_panels(len(colorings), 1, ax, size=(5.9 if labelled else 5.4, 2.7), left=0.0, foot=0.2)
     draw_flat(
         panels,
-        partial(_draw_map, projection=onto, view=view),
+        partial(_draw_map, projection=onto, view=view, labelled=labelled),
         onto.points(view.turn(points)),
         colorings,
         titles,
@@ -141,17 +142,18 @@ def _view(places: Places, centre: Place | None) -> View:
     return View(float(elev), float(azim))
 
 
-def _draw_map(ax: Axes, projection: Projection, view: View) -> None:
+def _draw_map(ax: Axes, projection: Projection, view: View, *, labelled: bool) -> None:
     """Draw the empty map and set the limits."""
     for x, y, a, b in projection.ellipses:
         ax.add_patch(Ellipse((x, y), 2 * a, 2 * b, facecolor=PAPER, edgecolor="none", zorder=0.5))
-        ax.add_patch(Ellipse((x, y), 2 * a, 2 * b, fill=False, edgecolor=LINE, linewidth=0.9, zorder=1.5))
+        ax.add_patch(Ellipse((x, y), 2 * a, 2 * b, fill=False, edgecolor=LINE, linewidth=0.9, zorder=LINES))
     lines = [piece for line in graticule() for piece in projection.line(view.turn(line))]
-    ax.add_collection(LineCollection(lines, colors=LINE, linewidths=0.5, alpha=0.55, zorder=1.0))
+    ax.add_collection(LineCollection(lines, colors=LINE, linewidths=0.5, alpha=0.45, zorder=LINES))
     width = np.abs(projection.ellipses[:, 0]).max() + projection.ellipses[:, 2].max()
     height = projection.ellipses[:, 3].max()
-    # Points on the outline are not to be cut.
-    ax.set(xlim=(-1.02 * width, 1.02 * width), ylim=(-1.03 * height, 1.03 * height), aspect="equal")
+    # Points on the outline are not to be cut, and labels may reach beyond it.
+    reach = (1.12 if labelled else 1.02) * width
+    ax.set(xlim=(-reach, reach), ylim=(-1.03 * height, 1.03 * height), aspect="equal")
     ax.set_axis_off()
     for view_of_half, (x, *_rest) in zip((view, view.opposite), projection.ellipses, strict=False):
-        draw_caption(ax, 0.5 + x / (2.04 * width), direction_text(view_of_half))
+        draw_caption(ax, 0.5 + x / (2 * reach), direction_text(view_of_half))

@@ -147,7 +147,7 @@ def described(manifold: Manifold) -> str:
 def drawn_columns(adata: AnnData, color: str | Sequence[str] | None) -> tuple[str, ...]:
     """Those keys of ``color`` that are columns of cells and not numbers."""
     keys = [color] if isinstance(color, str) else list(color or ())
-    return tuple(key for key in keys if key in adata.obs and adata.obs[key].dtype.kind not in "iufc")
+    return tuple(key for key in dict.fromkeys(keys) if key in adata.obs and adata.obs[key].dtype.kind not in "iufc")
 
 
 def embedded_points(adata: AnnData, basis: str) -> np.ndarray:
