@@ -205,7 +205,7 @@ def potential_aside(m: int, kappa: Tensor, depth: Tensor) -> tuple[Tensor, Tenso
     xp = library(kappa.device)
     unit = enter(xp, torch.linspace(0, 1, _NODES, dtype=kappa.dtype, device=kappa.device)[:, None])
     excess, in_kappa, in_depth = in_blocks(
-        lambda k, y: _integrate_aside(xp, (m - 1) / 2, k, y / 2, unit), kappa.dtype, kappa, depth
+        lambda k, y: _integrate_aside(xp, (m - 1) / 2, k, xp.clip(y / 2, 0.0, 1.0), unit), kappa.dtype, kappa, depth
     )
     return excess, in_kappa, in_depth
 
