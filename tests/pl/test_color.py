@@ -196,3 +196,21 @@ def test_unusable_records_are_sentences(cells):
 def test_no_figure_is_made(cells):
     colored(cells, ["cell_type", "depth"])
     assert plt.get_fignums() == []
+
+
+def test_groups_keep_their_colors_and_names_in_the_columns_that_have_them(cells):
+    cells.obs.loc[cells.obs_names[80:85], "cell_type"] = np.nan
+    whole, numbers, letters = colored(cells, ["cell_type", "n_genes", "name"])
+    only, same_numbers, same_letters = colored(cells, ["cell_type", "n_genes", "name"], groups=["rim", "front"])
+    assert only.categories == ("front", "rim")
+    assert only.palette == (whole.palette[0], whole.palette[2])
+    np.testing.assert_array_equal(only.codes, np.repeat([0, -1, -1, 1], [40, 40, 5, 35]))
+    kept = only.codes >= 0
+    np.testing.assert_array_equal(only.rgba[kept], whole.rgba[kept])
+    np.testing.assert_array_equal(only.rgba[~kept], np.tile(to_rgba(MISSING), (45, 1)))
+    assert only.rank[~kept].max() < only.rank[kept].min()
+    assert (whole.rest, only.rest) == ("NA", "other")
+    np.testing.assert_array_equal(same_numbers.rgba, numbers.rgba)
+    np.testing.assert_array_equal(same_letters.rgba, letters.rgba)
+    assert len(cells.uns["cell_type_colors"]) == 3
+    assert colored(cells, "cell_type", groups="back")[0].categories == ("back",)

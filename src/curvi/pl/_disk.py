@@ -15,7 +15,7 @@ from curvi.manifolds import from_config
 from curvi.pl._color import ColorSource
 from curvi.pl._flat import LINES, draw_flat
 from curvi.pl._panels import LINE, PAPER, check_labels, checked_titles, draw_caption, new_panels
-from curvi.pl._places import Places, category_means, described, drawn_columns, embedded_points
+from curvi.pl._places import Places, category_means, drawn_columns, embedded_points
 from curvi.pl._poincare import DiskView, free_angle, geodesic_path
 
 if TYPE_CHECKING:
@@ -153,12 +153,12 @@ def _hyperbolic_points(adata: AnnData, basis: str, manifold: Manifold | None) ->
     manifold = from_config(record if manifold is None else manifold.config()).double().requires_grad_(False)
     if manifold.dim != 2 or not _bends_apart(manifold):
         raise ValueError(
-            f"`adata.obsm[{basis!r}]` lies on {described(manifold)}; the disk shows a hyperbolic plane, of dimension "
+            f"`adata.obsm[{basis!r}]` lies on {manifold}; the disk shows a hyperbolic plane, of dimension "
             "2. Draw two coordinates of other embeddings with `pl.plane`, and a sphere with `pl.sphere` or `pl.map`."
         )
     inside, reason = manifold.contains(torch.from_numpy(points), atol=1e-3)
     if not inside:
-        raise ValueError(f"`adata.obsm[{basis!r}]` does not lie on {described(manifold)}: {reason}")
+        raise ValueError(f"`adata.obsm[{basis!r}]` does not lie on {manifold}: {reason}")
     return cast("Hyperbolic", manifold), manifold.project(torch.from_numpy(points)).numpy()
 
 

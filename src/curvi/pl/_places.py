@@ -128,7 +128,7 @@ class Places:
 
     def _point(self, argument: str, place: object) -> tuple[np.ndarray, str]:
         """The point that the numbers are."""
-        wanted = f"a cell, a category, or a point of {self.manifold.ambient_dim} numbers on {described(self.manifold)}"
+        wanted = f"a cell, a category, or a point of {self.manifold.ambient_dim} numbers on {self.manifold}"
         try:
             point = np.asarray(place, dtype=np.float64)
         except (TypeError, ValueError):
@@ -137,11 +137,6 @@ class Places:
         if point.ndim != 1 or not inside:
             raise ValueError(f"`{argument}` is {place!r}; expected {wanted}: {reason or 'that is more than one.'}")
         return point, f"({', '.join(f'{number:.2g}' for number in point)})"
-
-
-def described(manifold: Manifold) -> str:
-    """A manifold for an error message."""
-    return f"{type(manifold).__name__}({manifold.extra_repr()})"
 
 
 def drawn_columns(adata: AnnData, color: str | Sequence[str] | None) -> tuple[str, ...]:
