@@ -5,5 +5,14 @@ from curvi.distributions._delta import Delta, ImproperUniform
 from curvi.distributions._hyperspherical_uniform import HypersphericalUniform
 from curvi.distributions._power_spherical import PowerSpherical
 from curvi.distributions._von_mises_fisher import VonMisesFisher
+from curvi.distributions._wrapped_normal import WrappedNormal, tangent_coordinates
 
-__all__ = ["Delta", "HypersphericalUniform", "ImproperUniform", "PowerSpherical", "VonMisesFisher"]
+__all__ = [
+    "Delta",
+    "HypersphericalUniform",
+    "ImproperUniform",
+    "PowerSpherical",
+    "VonMisesFisher",
+    "WrappedNormal",
+    "tangent_coordinates",
+]
