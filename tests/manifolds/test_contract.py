@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+import curvi.manifolds
 from curvi.manifolds import Manifold, from_config
 
-MANIFOLDS = [(name, dim) for name in Manifold.names() for dim in (1, 2, 9)]
+def _cases() -> dict[str, dict]:
+    """Configurations by what they are called: every known name, several dimensions, and curvatures where there are."""
+    cases = {}
+    for name in Manifold.names():
+        if name == "product":
+            continue
+        for dim in (1, 2, 9):
+            cases[f"{name}-{dim}"] = {"name": name, "dim": dim}
+        if "curvature" in Manifold.named(name)(1).config():
+            for curvature, learn in ((0.2, False), (3.0, False), (0.7, True)):
+                case = {"name": name, "dim": 3, "curvature": curvature, "learn_curvature": learn}
+                cases[f"{name}-3-{'learned-' * learn}{curvature}"] = case
+    parts = {"0": cases["sphere-2"], "1": cases["lorentz-3-learned-0.7"], "2": cases["euclidean-1"]}
+    cases["product"] = {"name": "product", "parts": parts}
+    nested = {"0": {"name": "product", "parts": parts}, "1": cases["poincare-2"], "2": cases["sphere-1"]}
+    cases["product-nested"] = {"name": "product", "parts": nested}
+    return cases
 
 
-@pytest.fixture(params=MANIFOLDS, ids=lambda case: f"{case[0]}-{case[1]}")
+CASES = _cases()
+
+
+@pytest.fixture(params=CASES)
 def manifold(request) -> Manifold:
-    name, dim = request.param
-    return from_config({"name": name, "dim": dim})
+    return from_config(CASES[request.param]).requires_grad_(False)
+
+
+def reach(manifold: Manifold) -> float:
+    """A length that is the same to the manifold whatever its curvature."""
+    return float(manifold.config().get("curvature", 1.0)) ** -0.5
 
 
 def points(manifold: Manifold, n: int = 50, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     torch.manual_seed(seed)
-    return manifold.exp0(torch.randn(n, manifold.dim, dtype=dtype))
+    return manifold.exp0(reach(manifold) * torch.randn(n, manifold.dim, dtype=dtype))
 
 
 def tangents(manifold: Manifold, x: torch.Tensor, length: float, seed: int = 9) -> torch.Tensor:
     """Tangent vectors at ``x`` towards other points, of the given length."""
-    u = manifold.log(x, points(manifold, len(x), seed, x.dtype))
-    return length * u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+    y = points(manifold, len(x), seed, x.dtype)
+    return reach(manifold) * length * manifold.log(x, y) / manifold.dist(x, y)[:, None]
 
 
 def close(a: torch.Tensor, b: torch.Tensor) -> None:
@@ -92,7 +119,8 @@ def test_log_det_exp_is_the_stretch_of_volume(manifold):
     # From distances alone: how the images of a small orthonormal frame at v lie to each other.
     step = 1e-4
     torch.manual_seed(3)
-    v = 0.8 * torch.randn(4, manifold.dim, dtype=torch.float64)
+    step *= reach(manifold)
+    v = 0.8 * reach(manifold) * torch.randn(4, manifold.dim, dtype=torch.float64)
     centre = manifold.exp0(v)
     images = [manifold.exp0(v + step * axis) for axis in torch.eye(manifold.dim, dtype=torch.float64)]
     square = [manifold.dist(centre, image) ** 2 for image in images]
@@ -110,7 +138,7 @@ def test_log_det_exp_is_the_stretch_of_volume(manifold):
 
 def test_mean_balances_its_points(manifold):
     torch.manual_seed(0)
-    x = manifold.exp0(0.5 * torch.randn(40, manifold.dim, dtype=torch.float64))
+    x = manifold.exp0(0.5 * reach(manifold) * torch.randn(40, manifold.dim, dtype=torch.float64))
     weights = torch.rand(40, dtype=torch.float64)
     for given, shares in ((None, torch.full((40,), 1 / 40).double()), (weights, weights / weights.sum())):
         centre = manifold.mean(x, given)
@@ -181,21 +209,98 @@ def test_contains_gives_reasons(manifold):
 
 
 def test_config_goes_there_and_back(manifold):
-    config = manifold.config()
-    stored = {key: np.int64(value) if isinstance(value, int) else value for key, value in config.items()}
-    again = from_config(stored)
+    def stored(config):
+        kinds = {dict: stored, bool: np.bool_, int: np.int64, float: np.float64, str: np.str_}
+        return {key: kinds[type(value)](value) for key, value in config.items()}
+
+    again = from_config(stored(manifold.config()))
     assert type(again) is type(manifold)
-    assert again.config() == config
-    assert str(manifold.dim) in repr(manifold)
+    assert again.config() == manifold.config()
+    assert repr(again) == repr(manifold)
+    assert eval(repr(manifold), dict(vars(curvi.manifolds))).config() == manifold.config()
+    assert again.state_dict().keys() == manifold.state_dict().keys()
+    assert all(torch.equal(value, manifold.state_dict()[key]) for key, value in again.state_dict().items())
 
 
-def test_moves_between_devices_and_dtypes_without_a_state(manifold):
-    assert manifold.state_dict() == {}
+def test_its_state_is_its_curvature(manifold):
+    state = manifold.state_dict()
+    assert len(state) == str(manifold.config()).count("'curvature'")
+    other = from_config(manifold.config())
+    for value in other.state_dict().values():
+        value.mul_(1.5)
+    other.load_state_dict(other.state_dict())
+    other.load_state_dict(state)
+    assert other.config() == manifold.config()
+
+
+def test_moves_between_devices_and_dtypes(manifold):
     assert manifold.to(torch.float64).origin.dtype == torch.float64
     assert manifold.to("meta").origin.device.type == "meta"
 
 
-@pytest.mark.parametrize("name", Manifold.names())
+@given(shape=hnp.array_shapes(min_dims=0, max_dims=4, max_side=3, min_side=0), data=st.data())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_batch_shapes_of_any_rank_broadcast(manifold, shape, data):
+    # Each argument is the whole shape with some leading axes gone and some others of length 1.
+    def part_of(rows):
+        rows = rows[(0,) * data.draw(st.integers(0, len(shape)))] if 0 not in shape else rows
+        for axis in range(rows.ndim - 1):
+            if rows.shape[axis] > 1 and data.draw(st.booleans()):
+                rows = rows.narrow(axis, 0, 1)
+        return rows
+
+    n = int(np.prod(shape))
+    whole = [points(manifold, n, seed).reshape(*shape, -1) for seed in range(2)] if n else None
+    whole = whole or [torch.empty(*shape, manifold.ambient_dim, dtype=torch.float64)] * 2
+    x, y = (part_of(rows) for rows in whole)
+    u = manifold.log(x, y)
+    batch = torch.broadcast_shapes(x.shape, y.shape)[:-1]
+    assert u.shape == (*batch, manifold.ambient_dim)
+    assert manifold.dist(x, y).shape == manifold.log_det_exp(x, u).shape == batch
+    for made in (manifold.exp(x, u), manifold.transport(x, y, u), manifold.geodesic(x, y, 0.5)):
+        assert made.shape == u.shape
+    assert manifold.log0(x).shape == (*x.shape[:-1], manifold.dim)
+    assert manifold.exp0(manifold.log0(x)).shape == manifold.project(x).shape == x.shape
+    flat = [rows.expand_as(u).reshape(-1, manifold.ambient_dim) for rows in (x, y, u)]
+    close(manifold.dist(x, y).reshape(-1), manifold.dist(*flat[:2]))
+    close(manifold.transport(x, y, u).reshape(flat[2].shape), manifold.transport(*flat))
+    close(manifold.exp(x, u).reshape(flat[2].shape), manifold.exp(flat[0], flat[2]))
+
+
+@pytest.mark.parametrize("name", [name for name in Manifold.names() if name != "product"])
 def test_dim_must_be_positive(name):
     with pytest.raises(ValueError, match="at least 1"):
         Manifold.named(name)(0)
+
+
+@pytest.mark.parametrize("name", ["sphere", "lorentz", "poincare"])
+def test_results_have_gradients_in_a_learned_curvature(name):
+    manifold = Manifold.named(name)(2, 0.7, learn_curvature=True).double()
+    x, y = points(manifold, 5).detach(), points(manifold, 5, 1).detach()
+    v, t = torch.randn(5, 2, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
+    u = manifold.log(x, y).detach()
+    raw = manifold._curvature.raw
+    made = {
+        "dist": lambda: manifold.dist(x, y),
+        "exp0": lambda: manifold.exp0(v),
+        "log0": lambda: manifold.log0(x),
+        "exp": lambda: manifold.exp(x, u),
+        "log": lambda: manifold.log(x, y),
+        "transport": lambda: manifold.transport(x, y, u),
+        "geodesic": lambda: manifold.geodesic(x, y, t),
+        "log_det_exp": lambda: manifold.log_det_exp(x, u),
+    }
+    for of, make in made.items():
+        weight = torch.randn_like(make().detach())
+
+        def value(number, make=make, weight=weight):
+            with torch.no_grad():
+                raw.copy_(number)
+                return float((weight * make()).sum())
+
+        start, step = raw.detach().clone(), 1e-5
+        numeric = (value(start + step) - value(start - step)) / (2 * step)
+        value(start)
+        result = (weight * make()).sum()
+        exact = float(torch.autograd.grad(result, raw)[0]) if result.requires_grad else 0.0
+        assert exact == pytest.approx(numeric, rel=1e-5, abs=1e-7), of

@@ -20,19 +20,24 @@ class Manifold(Named, nn.Module, ABC, argument="manifold"):
     ``(..., dim)`` numbers of an orthonormal basis there. All methods broadcast over the leading dimensions, keep dtype
     and device, and have finite gradients, coincident points included.
 
+    Tangent coordinates, distances and :meth:`log_det_exp` are in units of length. A tangent vector elsewhere is the
+    velocity of a point, as the numbers of the point change; how long it is, the manifold says.
+
     Attributes
     ----------
     dim
         Intrinsic dimension, at least 1.
     ambient_dim
         How many numbers a point has.
-    origin
-        The point ``(ambient_dim,)`` that tangent coordinates refer to.
     """
 
     dim: int
     ambient_dim: int
-    origin: Tensor
+
+    @property
+    @abstractmethod
+    def origin(self) -> Tensor:
+        """The point ``(ambient_dim,)`` that tangent coordinates refer to."""
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
@@ -63,6 +68,14 @@ class Manifold(Named, nn.Module, ABC, argument="manifold"):
         """Geodesic distance, shape ``(...)``; its gradient at coincident points is 0."""
 
     @abstractmethod
+    def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        """The point ``(..., ambient_dim)`` at time ``t`` on the shortest path from ``x`` (time 0) to ``y`` (time 1).
+
+        ``t`` is a number, or a tensor ``(...)`` that broadcasts against the batch shape of the points: for two single
+        points, ``t (n,)`` gives a path ``(n, ambient_dim)``.
+        """
+
+    @abstractmethod
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
         """By how much :meth:`exp` at ``x`` stretches volume near ``u``: the logarithm, shape ``(...)``."""
 
@@ -81,18 +94,8 @@ class Manifold(Named, nn.Module, ABC, argument="manifold"):
     def config(self) -> dict[str, object]:
         """The manifold as plain values, which :func:`from_config` turns back into it."""
 
-    def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
-        """The point ``(..., ambient_dim)`` at time ``t`` on the shortest path from ``x`` (time 0) to ``y`` (time 1).
-
-        ``t`` is a number, or a tensor ``(...)`` that broadcasts against the batch shape of the points: for two single
-        points, ``t (n,)`` gives a path ``(n, ambient_dim)``.
-        """
-        time = torch.as_tensor(t, dtype=x.dtype, device=x.device)
-        return self.exp(x, time[..., None] * self.log(x, y))
-
-    def extra_repr(self) -> str:
-        """What ``print`` shows between the brackets."""
-        return ", ".join(f"{key}={value!r}" for key, value in self.config().items() if key != "name")
+    def __repr__(self) -> str:
+        return _described(self.config())
 
 
 def from_config(config: Mapping[str, Any]) -> Manifold:
@@ -113,7 +116,7 @@ def from_config(config: Mapping[str, Any]) -> Manifold:
     Examples
     --------
     >>> from_config({"name": "sphere", "dim": 2})
-    Sphere(dim=2)
+    Sphere(dim=2, curvature=1.0, learn_curvature=False)
     """
     if "name" not in config:
         raise ValueError(
@@ -131,11 +134,27 @@ def _value(value: Any) -> Any:
     return [_value(value[key]) for key in sorted(value, key=int)]
 
 
+def _described(config: Mapping[str, Any]) -> str:
+    """A configuration as the call that makes the manifold."""
+    if "name" not in config:
+        return f"[{', '.join(_described(config[key]) for key in sorted(config, key=int))}]"
+    values = {key: value for key, value in config.items() if key != "name"}
+    arguments = [
+        f"{key}={_described(value) if isinstance(value, Mapping) else repr(value)}" for key, value in values.items()
+    ]
+    return f"{Manifold.named(str(config['name'])).__name__}({', '.join(arguments)})"
+
+
 def checked_dim(dim: int) -> int:
     """``dim`` as an ``int``, or a ``ValueError`` where it is below 1."""
     if index(dim) < 1:
         raise ValueError(f"`dim` is {dim}; the intrinsic dimension of a manifold must be at least 1.")
     return index(dim)
+
+
+def as_times(t: Tensor | float, x: Tensor) -> Tensor:
+    """Times on a path as a column ``(..., 1)`` in the dtype and on the device of points ``x``."""
+    return torch.as_tensor(t, dtype=x.dtype, device=x.device)[..., None]
 
 
 def checked_weights(x: Tensor, weights: Tensor | None) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from curvi.manifolds._base import Manifold, checked_dim, checked_weights, contains_finite
+from curvi.manifolds._base import Manifold, as_times, checked_dim, checked_weights, contains_finite
 
 
 class Euclidean(Manifold, name="euclidean"):
@@ -23,10 +23,17 @@ class Euclidean(Manifold, name="euclidean"):
     5.0
     """
 
+    _origin: Tensor
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = self.ambient_dim = checked_dim(dim)
-        self.register_buffer("origin", torch.zeros(self.dim), persistent=False)
+        self.register_buffer("_origin", torch.zeros(self.dim), persistent=False)
+
+    @property
+    def origin(self) -> Tensor:
+        """Zeros ``(dim,)``."""
+        return self._origin
 
     def project(self, x: Tensor) -> Tensor:
         """``x (..., dim)`` itself."""
@@ -55,6 +62,10 @@ class Euclidean(Manifold, name="euclidean"):
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
         r""":math:`\lVert x - y \rVert`, shape ``(...)``."""
         return torch.linalg.vector_norm(x - y, dim=-1)
+
+    def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        """:math:`x + t (y - x)`, ``(..., dim)``; ``t`` is a number or ``(...)``."""
+        return x + as_times(t, x) * (y - x)
 
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
         """Zeros of shape ``(...)``: translations keep volume."""

@@ -1,4 +1,4 @@
-"""The unit sphere."""
+"""The sphere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from math import pi
 import torch
 from torch import Tensor
 
-from curvi.manifolds._base import Manifold, checked_dim, checked_weights, contains_finite
+from curvi.manifolds._base import Manifold, as_times, checked_dim, checked_weights, contains_finite
+from curvi.manifolds._curvature import Curvature
 
 
 class Sphere(Manifold, name="sphere"):
-    r"""Unit sphere :math:`S^d = \{x \in \mathbb{R}^{d+1} : \lVert x \rVert = 1\}`, with the angle as its distance.
+    r"""Sphere of curvature :math:`c`: directions :math:`x \in \mathbb{R}^{d+1}`, :math:`\lVert x \rVert = 1`.
+
+    Points are unit rows whatever the curvature, which scales the metric only: with the radius :math:`R = 1 / \sqrt{c}`,
+    distances are :math:`R` times the angle, and tangent coordinates at the origin are in the same units of length. A
+    tangent vector elsewhere is the velocity of the unit row, an angle long.
 
     The origin is :math:`(1, 0, \dots, 0)`. Between antipodal points every direction is a shortest one; :meth:`log`,
     :meth:`transport` and :meth:`log0` then choose the same one of them.
@@ -20,6 +25,15 @@ class Sphere(Manifold, name="sphere"):
     ----------
     dim
         Intrinsic dimension :math:`d \ge 1`: 1 is the circle, 2 the globe. Points have ``dim + 1`` numbers.
+    curvature
+        The curvature :math:`c > 0`.
+    learn_curvature
+        Whether it is a parameter of the manifold, the softplus of a number, which starts at ``curvature``.
+
+    Raises
+    ------
+    ValueError
+        If ``dim`` is below 1, or ``curvature`` not positive and finite.
 
     Examples
     --------
@@ -28,19 +42,34 @@ class Sphere(Manifold, name="sphere"):
     >>> x, y = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])
     >>> round(float(globe.dist(x, globe.project(y))), 4)
     1.5708
+    >>> round(float(Sphere(2, curvature=0.25).dist(x, globe.project(y))), 4)
+    3.1416
     """
 
-    def __init__(self, dim: int) -> None:
+    _origin: Tensor
+
+    def __init__(self, dim: int, curvature: Tensor | float = 1.0, *, learn_curvature: bool = False) -> None:
         super().__init__()
         self.dim = checked_dim(dim)
         self.ambient_dim = self.dim + 1
-        self.register_buffer("origin", torch.eye(1, self.ambient_dim)[0], persistent=False)
+        self._curvature = Curvature(curvature, learn_curvature)
+        self.register_buffer("_origin", torch.eye(1, self.ambient_dim)[0], persistent=False)
+
+    @property
+    def origin(self) -> Tensor:
+        r"""The pole :math:`(1, 0, \dots, 0)`, ``(dim + 1,)``."""
+        return self._origin
+
+    @property
+    def curvature(self) -> Tensor:
+        """The curvature :math:`c`, without dimensions; it has a gradient where it is learned."""
+        return self._curvature.tensor
 
     def project(self, x: Tensor) -> Tensor:
         """The unit vector in the direction of ``x (..., dim + 1)``; a row of zeros becomes the origin."""
         # The direction has no scale, so that a detached one keeps squares from overflow and underflow.
         size = x.detach().abs().amax(-1, keepdim=True)
-        x = torch.where(size == 0, self.origin.to(x), x / size.clamp_min(torch.finfo(x.dtype).tiny))
+        x = torch.where(size == 0, self._origin.to(x), x / size.clamp_min(torch.finfo(x.dtype).tiny))
         return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True)
 
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
@@ -49,11 +78,11 @@ class Sphere(Manifold, name="sphere"):
         return torch.cos(r) * x + _sinc(r) * u
 
     def log(self, x: Tensor, y: Tensor) -> Tensor:
-        r"""The vector at ``x`` of length :math:`d(x, y) \le \pi` towards ``y``, ``(..., dim + 1)``."""
+        r"""The vector at ``x`` as long as the angle, at most :math:`\pi`, towards ``y``, ``(..., dim + 1)``."""
         # Of y, y - x and y + x, which have one tangent part, the shortest has the least to lose.
         u = _tangent(x, _tangent(x, torch.where((x * y).sum(-1, keepdim=True) < 0, y + x, y - x)))
         sine = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
-        angle = self.dist(x, y)[..., None]
+        angle = _angle(x, y)[..., None]
         u = torch.where(sine > 0, u * (angle / torch.where(sine > 0, sine, 1.0)), u)
         return torch.where((sine == 0) & (angle > 1.0), pi * _any_tangent(x), u)
 
@@ -68,22 +97,29 @@ class Sphere(Manifold, name="sphere"):
         return u - 2 * s * (s * u).sum(-1, keepdim=True)
 
     def exp0(self, v: Tensor) -> Tensor:
-        r""":math:`(\cos r, \sin(r)\, v / r)` with :math:`r = \lVert v \rVert`, ``(..., dim + 1)``."""
+        r""":math:`(\cos r, \sin(r)\, v / \lVert v \rVert)` with :math:`r = \lVert v \rVert / R`, ``(..., dim + 1)``."""
+        if not self._curvature.is_one:
+            v = v * self._curvature.at(v.dtype) ** 0.5
         r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
         return torch.cat([torch.cos(r), _sinc(r) * v], -1)
 
     def log0(self, y: Tensor) -> Tensor:
-        r"""Tangent coordinates at the origin of ``y (..., dim + 1)``: ``(..., dim)``, no longer than :math:`\pi`."""
+        r"""Tangent coordinates at the origin of ``y (..., dim + 1)``: ``(..., dim)``, no longer than :math:`\pi R`."""
         # From the vector at the origin; its first number is 0 by construction.
-        return self.log(self.origin.to(y), y)[..., 1:]
+        v = self.log(self._origin.to(y), y)[..., 1:]
+        return v if self._curvature.is_one else v * self._curvature.at(y.dtype) ** -0.5
 
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
-        r"""The angle in :math:`[0, \pi]`, shape ``(...)``, as accurate at 0 and at :math:`\pi` as in between."""
-        near, far = torch.linalg.vector_norm(x - y, dim=-1), torch.linalg.vector_norm(x + y, dim=-1)
-        return 2 * torch.atan2(near, far)
+        r"""The angle in :math:`[0, \pi]` times :math:`R`, ``(...)``; as accurate at both its ends as in between."""
+        angle = _angle(x, y)
+        return angle if self._curvature.is_one else angle * self._curvature.at(x.dtype) ** -0.5
+
+    def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        """The point ``(..., dim + 1)`` at time ``t``, a number or ``(...)``, on the great circle to ``y``."""
+        return self.exp(x, as_times(t, x) * self.log(x, y))
 
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
-        r""":math:`(d - 1) \log(\sin r / r)` with :math:`r = \lVert u \rVert < \pi`, shape ``(...)``."""
+        r""":math:`(d - 1) \log(\sin r / r)` with the angle :math:`r = \lVert u \rVert < \pi`, shape ``(...)``."""
         r = torch.linalg.vector_norm(u, dim=-1)
         value = (self.dim - 1) * torch.log(_sinc(r).abs())
         return value.expand(torch.broadcast_shapes(x.shape, u.shape)[:-1])
@@ -111,10 +147,10 @@ class Sphere(Manifold, name="sphere"):
             return self._descend(start, points, shares).to(x)
         axes = torch.linalg.eigh(points.T @ (shares[:, None] * points)).eigenvectors.T
         ends = torch.stack([self._descend(point, points, shares) for point in torch.cat([start[None], axes, -axes])])
-        spread = torch.stack([shares @ self.dist(end, points).square() for end in ends])
+        spread = torch.stack([shares @ _angle(end, points).square() for end in ends])
         best = ends[spread.argmin()]
         tied = spread <= spread.min() * (1 + 1e-9)
-        if bool((self.dist(best, ends[tied]) > 1e-3).any()):
+        if bool((_angle(best, ends[tied]) > 1e-3).any()):
             raise ValueError(
                 "the mean of `x` on the sphere is not unique: points that lie all around it have several centres, as "
                 "two antipodal points do. Take the mean of fewer points that are closer together."
@@ -141,8 +177,19 @@ class Sphere(Manifold, name="sphere"):
         return True, ""
 
     def config(self) -> dict[str, object]:
-        """``name`` and ``dim``."""
-        return {"name": self.name, "dim": self.dim}
+        """``name``, ``dim``, ``curvature`` (a number: its present value) and ``learn_curvature``."""
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            "curvature": self._curvature.number(),
+            "learn_curvature": self._curvature.learned,
+        }
+
+
+def _angle(x: Tensor, y: Tensor) -> Tensor:
+    """The angle between unit rows, as accurate at 0 and at pi as in between."""
+    near, far = torch.linalg.vector_norm(x - y, dim=-1), torch.linalg.vector_norm(x + y, dim=-1)
+    return 2 * torch.atan2(near, far)
 
 
 def _tangent(x: Tensor, u: Tensor) -> Tensor:

@@ -1,0 +1,96 @@
+"""The curvature of a space: a number that is kept, or a parameter that is learned."""
+
+from __future__ import annotations
+
+from math import expm1, isfinite, log
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from curvi.manifolds._radial import working
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Curvature(nn.Module):
+    r"""The magnitude :math:`c > 0` of a constant curvature, saved with the state of the manifold.
+
+    A fixed one is a buffer, and a plain number to the formulas, in which it costs nothing. A learned one is
+    :math:`c = \log(1 + e^a)` of a parameter :math:`a`, positive whatever step an optimiser takes.
+
+    Parameters
+    ----------
+    value
+        :math:`c`, or where it is learned its value at the start; positive and finite.
+    learn
+        Whether it is a parameter.
+
+    Raises
+    ------
+    ValueError
+        If ``value`` is not positive and finite.
+
+    Examples
+    --------
+    >>> Curvature(0.5, learn=False).at(torch.float32)
+    0.5
+    >>> Curvature(0.5, learn=True).at(torch.float32)
+    tensor(0.5000, grad_fn=<ToCopyBackward0>)
+    """
+
+    raw: Tensor
+    value: Tensor
+
+    def __init__(self, value: Tensor | float, learn: bool) -> None:
+        super().__init__()
+        number = float(value)
+        if not (isfinite(number) and number > 0):
+            raise ValueError(
+                f"`curvature` is {number}; it must be a positive, finite number, the magnitude of the curvature of a "
+                "sphere or a hyperbolic space alike."
+            )
+        self.learned = bool(learn)
+        self._number = number
+        if self.learned:
+            self.raw = nn.Parameter(torch.tensor(number if number > 36 else log(expm1(number))))
+        else:
+            self.register_buffer("value", torch.tensor(number))
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is fixed at 1, so that the formulas can leave it out."""
+        return not self.learned and self._number == 1
+
+    @property
+    def tensor(self) -> Tensor:
+        """:math:`c` without dimensions, in the dtype of the module."""
+        return self.at(self.raw.dtype) if self.learned else self.value
+
+    def at(self, dtype: torch.dtype) -> Any:
+        """:math:`c` for formulas in ``dtype``: the number if it is fixed, else a tensor with a gradient."""
+        if not self.learned:
+            return self._number
+        # Through float64, so that what is written down as a number gives the same parameter again.
+        return softplus(self.raw.to(working(self.raw))).to(dtype)
+
+    def number(self) -> float:
+        """:math:`c` as a number, now."""
+        return float(self.at(torch.float64).detach()) if self.learned else self._number
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Curvature:
+        # Another dtype of the buffer is a rounding of the number, not of an earlier rounding.
+        super()._apply(fn, recurse)
+        if not self.learned:
+            self.value.fill_(self._number)
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if not self.learned and not self.value.is_meta:
+            stored = self.value.detach().cpu()
+            if bool(stored != torch.tensor(self._number, dtype=stored.dtype)):
+                # The shortest decimal that the stored number is the rounding of.
+                self._number = float(str(stored.float().numpy()[()] if stored.element_size() < 8 else stored.item()))
