@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from matplotlib import pyplot as plt
 
-from curvi import pl
+from curvi import manifolds, pl
 from curvi.pipeline import _pictures, draw
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -16,6 +17,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
     [
         ({"name": "sphere", "dim": 2}, "sphere"),
         ({"name": "sphere", "dim": 5}, "plane"),
+        ({"name": "lorentz", "dim": 2, "curvature": 0.5}, "disk"),
+        ({"name": "poincare", "dim": 2}, "disk"),
+        ({"name": "poincare", "dim": 5}, "plane"),
         ({"name": "euclidean", "dim": 3}, "plane"),
         (None, "plane"),
     ],
@@ -23,7 +27,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def test_the_picture_suits_the_manifold(cells, tmp_path, monkeypatch, record, expected):
     called = []
     before = plt.get_fignums()
-    for name in ("sphere", "plane"):
+    for name in ("sphere", "disk", "plane"):
         original = getattr(pl, name)
 
         def spy(*args, original=original, name=name, **kwargs):
@@ -31,7 +35,11 @@ def test_the_picture_suits_the_manifold(cells, tmp_path, monkeypatch, record, ex
             return original(*args, **kwargs)
 
         monkeypatch.setattr(pl, name, spy)
-    monkeypatch.setattr(_pictures, "_PICTURES", {("sphere", 2): pl.sphere})
+    spied = {key: getattr(pl, picture.__name__) for key, picture in _pictures._PICTURES.items()}
+    monkeypatch.setattr(_pictures, "_PICTURES", spied)
+    if expected == "disk":
+        tangent = torch.from_numpy(cells.obsm["latent"][:, :2])
+        cells.obsm["latent"] = manifolds.from_config(record).exp0(tangent).numpy()
     if record is not None:
         cells.uns["curvi"] = {"latent": {"manifold": record}}
     draw(cells, tmp_path / "new" / "a.png", "latent", ["cell_type", "gene3"])
