@@ -108,29 +108,29 @@ class Zonal(Distribution, ABC):
 
     def rsample(self, sample_shape: Sequence[int] = Size()) -> Tensor:
         """Draws ``(*sample_shape, ..., m)`` of length 1, differentiable in both parameters."""
-        return _Draw.apply(self.loc, self.concentration, Size(sample_shape), self.tilt)
+        return _Draw.apply(self.loc, self.concentration, Size(sample_shape), self.tilt, self._m)
 
 
 class _Draw(Function):
     """Unit rows, from mean directions ``(..., m)`` and concentrations ``(...)``."""
 
     @staticmethod
-    def forward(ctx: Any, loc: Tensor, concentration: Tensor, sample_shape: Size, tilt: Tilt) -> Tensor:
+    def forward(ctx: Any, loc: Tensor, concentration: Tensor, sample_shape: Size, tilt: Tilt, m: int) -> Tensor:
         at = meridians(loc, sample_shape + concentration.shape)
-        depth = sample_depth(tilt, len(at.pole), concentration, leave(at.xp, at.cosine))
+        depth = sample_depth(tilt, m, concentration, leave(at.xp, at.cosine))
         z = place(at, depth)
-        ctx.xp, ctx.tilt = at.xp, tilt
+        ctx.xp, ctx.tilt, ctx.m = at.xp, tilt, m
         ctx.save_for_backward(concentration, depth, leave(at.xp, at.pole), leave(at.xp, z))
         return leave(at.xp, rows(at.xp, z)).to(loc.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         concentration, depth, *components = ctx.saved_tensors
         pole, z = (enter(ctx.xp, x) for x in components)
         grad_loc, grad_depth = pull_back(ctx.xp, pole, depth, z, grad)
-        grad_loc = grad_loc.to(grad.dtype).sum_to_size(*concentration.shape, len(pole))
+        grad_loc = grad_loc.to(grad.dtype).sum_to_size(*concentration.shape, ctx.m)
         if not ctx.needs_input_grad[1]:
-            return grad_loc, None, None, None
-        grad_depth *= depth_slope(ctx.tilt, len(pole), concentration, depth)
-        return grad_loc, grad_depth.to(grad.dtype).sum_to_size(concentration.shape), None, None
+            return grad_loc, None, None, None, None
+        grad_depth *= depth_slope(ctx.tilt, ctx.m, concentration, depth)
+        return grad_loc, grad_depth.to(grad.dtype).sum_to_size(concentration.shape), None, None, None
