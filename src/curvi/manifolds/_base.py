@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from inspect import signature
 from operator import index
 from typing import Any
 
@@ -116,7 +117,7 @@ def from_config(config: Mapping[str, Any]) -> Manifold:
     Examples
     --------
     >>> from_config({"name": "sphere", "dim": 2})
-    Sphere(dim=2, curvature=1.0, learn_curvature=False)
+    Sphere(dim=2)
     """
     if "name" not in config:
         raise ValueError(
@@ -135,14 +136,17 @@ def _value(value: Any) -> Any:
 
 
 def _described(config: Mapping[str, Any]) -> str:
-    """A configuration as the call that makes the manifold."""
+    """A configuration as the call that makes the manifold, without what the call need not say."""
     if "name" not in config:
         return f"[{', '.join(_described(config[key]) for key in sorted(config, key=int))}]"
-    values = {key: value for key, value in config.items() if key != "name"}
+    made = Manifold.named(str(config["name"]))
+    defaults = {key: argument.default for key, argument in signature(made).parameters.items()}
     arguments = [
-        f"{key}={_described(value) if isinstance(value, Mapping) else repr(value)}" for key, value in values.items()
+        f"{key}={_described(value) if isinstance(value, Mapping) else repr(value)}"
+        for key, value in config.items()
+        if key != "name" and value != defaults.get(key)
     ]
-    return f"{Manifold.named(str(config['name'])).__name__}({', '.join(arguments)})"
+    return f"{made.__name__}({', '.join(arguments)})"
 
 
 def checked_dim(dim: int) -> int:

@@ -40,7 +40,7 @@ class Product(Manifold, name="product"):
     >>> cylinder.dist(x, y)
     tensor(5.)
     >>> cylinder
-    Product(parts=[Sphere(dim=1, curvature=1.0, learn_curvature=False), Euclidean(dim=1)])
+    Product(parts=[Sphere(dim=1), Euclidean(dim=1)])
     """
 
     def __init__(self, parts: Sequence[Manifold]) -> None:
