@@ -192,7 +192,10 @@ def _draw_disk(
     radii = view.radius(distances)
     angle = free_angle(xy, radii)
     for distance, radius in zip(distances, radii, strict=True):
-        ax.add_patch(Circle((0, 0), radius, fill=False, edgecolor=LINE, linewidth=0.6, alpha=0.5, zorder=1.0))
+        ring = Circle((0, 0), radius, fill=False, edgecolor=LINE, linewidth=0.6, alpha=0.6, zorder=LINES - 0.5)
+        # Seen over many cells too.
+        ring.set_path_effects([withStroke(linewidth=1.6, foreground=PAPER, alpha=0.6)])
+        ax.add_patch(ring)
         if radius < 0.93:
             ax.text(
                 radius * np.cos(angle),
