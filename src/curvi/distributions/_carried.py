@@ -27,7 +27,7 @@ def log_sinhc(xp: Any, r: Any) -> Any:
 def log_sinhc_slope(xp: Any, r: Any) -> Any:
     r""":math:`(\coth r - 1/r) / r`, the slope of :func:`log_sinhc` divided by r; 1/3 at 0."""
     # Below the bound the quotient is that at the bound, moved by the second term of its series: right to 1e-11.
-    far = xp.clip(r, 0.005, None)
+    far = r.clip(0.005)
     return (1 / xp.tanh(far) - 1 / far) / far + (far * far - r * r) / 45
 
 

@@ -77,7 +77,7 @@ def pull_back(xp: Any, at: Translation, g: Any) -> tuple[Any, Any]:
     """Gradients in ``m`` and ``v`` from that in ``t``, all ``(dim, ...)``; right at m = 0, v = 0 and t = 0 as well."""
     a, b, d, n, u, h, spatial, direction, radius = at
     exp_a, exp_b = xp.exp(-a), xp.exp(-b)
-    inverse = xp.clip(exp_a * exp_b, _limits(xp, a)[0], None)
+    inverse = (exp_a * exp_b).clip(_limits(xp, a)[0])
     # The gradient in w, times exp(a + b): what points along w shrinks by 1 / cosh, what points across by radius / sinh.
     across = radius / spatial
     along = 1 / xp.sqrt(spatial * spatial + inverse * inverse) - across
