@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import curvi.manifolds
 from curvi.manifolds import Manifold, from_config
 
+
 def _cases() -> dict[str, dict]:
     """Configurations by what they are called: every known name, several dimensions, and curvatures where there are."""
     cases = {}

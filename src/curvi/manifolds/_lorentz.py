@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from math import sinh
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from curvi.manifolds import _hyperboloid
 from curvi.manifolds._base import as_times, contains_finite
-from curvi.manifolds._distance import hyperboloid_distance
 from curvi.manifolds._hyperbolic import Hyperbolic
-from curvi.manifolds._radial import farthest, inside_ball, length, log_sinhc, no_longer, working
+from curvi.manifolds._kernel import evaluate
+from curvi.manifolds._radial import farthest, inside_ball, length, log_sinhc, working
 
 
 class Lorentz(Hyperbolic, name="lorentz"):
@@ -71,28 +71,15 @@ class Lorentz(Hyperbolic, name="lorentz"):
 
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
         r""":math:`\cosh(r) x + \sinh(r) u / r` with :math:`r = \sqrt{c \langle u, u \rangle}`, ``(..., dim + 1)``."""
-        R, xs, us = self._radius(x), *_spatial(x, u)
-        most = farthest(x.dtype)
-        r = _speed(xs, us, _time(xs, R), R).clamp_max(min(3 * most, 350.0))
-        ys = no_longer(torch.cosh(r) * xs + torch.sinh(r) / r * us, R * sinh(most))
-        return torch.cat([_time(ys, R), ys], -1).to(x.dtype)
+        return evaluate(_hyperboloid.EXP, self._curvature.at(working(x)), x, u)
 
     def log(self, x: Tensor, y: Tensor) -> Tensor:
         r""":math:`\frac{r}{\sinh r} (y - x) - r \tanh(r/2)\, x` with :math:`r = d(x, y) / R`, ``(..., dim + 1)``."""
-        R, xs, ys = self._radius(x), *_spatial(x, y)
-        r = self._apart(x, y)
-        us = r / torch.sinh(r) * (ys - xs) - r * torch.tanh(r / 2) * xs
-        return torch.cat([_sum(xs, us) / _time(xs, R), us], -1).to(x.dtype)
+        return evaluate(_hyperboloid.LOG, self._curvature.at(working(x)), x, y)
 
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
         r""":math:`u + \frac{\langle y, u \rangle}{R^2 - \langle x, y \rangle} (x + y)`, ``(..., dim + 1)``."""
-        R, xs, ys, us = self._radius(x), *_spatial(x, y, u)
-        x0, y0 = _time(xs, R), _time(ys, R)
-        # In terms of the chord of the half sphere on which (R, x_s) / x_0 lie, as the distance is.
-        gap, late = ys / y0 - xs / x0, R / y0 - R / x0
-        share = y0 * _sum(us, gap) / (2 * R**2 + x0 * y0 * (_sum(gap, gap) + late * late) / 2)
-        ws = us + share * (xs + ys)
-        return torch.cat([_sum(ys, ws) / y0, ws], -1).to(x.dtype)
+        return evaluate(_hyperboloid.TRANSPORT, self._curvature.at(working(x)), x, y, u)
 
     def exp0(self, v: Tensor) -> Tensor:
         r""":math:`(R \cosh r, \sinh(r)\, v / r)` with :math:`r = \lVert v \rVert / R`, ``(..., dim + 1)``."""
@@ -109,7 +96,7 @@ class Lorentz(Hyperbolic, name="lorentz"):
 
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
         r""":math:`R \operatorname{arcosh}(-c \langle x, y \rangle)`, shape ``(...)``."""
-        return hyperboloid_distance(x, y, self._curvature.at(working(x)))
+        return evaluate(_hyperboloid.DIST, self._curvature.at(working(x)), x, y)
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
         r""":math:`(\sinh((1 - t) r)\, x + \sinh(t r)\, y) / \sinh r` with :math:`r = d(x, y) / R`, ``(..., dim + 1)``.
@@ -165,7 +152,7 @@ class Lorentz(Hyperbolic, name="lorentz"):
     def _apart(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance at curvature 1, at least so much that it can divide, ``(..., 1)``."""
         c, dtype = self._curvature.at(working(x)), working(x)
-        r = hyperboloid_distance(x.to(dtype), y.to(dtype), c) * c**0.5
+        r = evaluate(_hyperboloid.DIST, c, x.to(dtype), y.to(dtype)) * c**0.5
         return r[..., None].clamp_min(torch.finfo(dtype).tiny ** 0.5)
 
 

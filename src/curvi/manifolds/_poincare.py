@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from curvi.manifolds import _ball
 from curvi.manifolds._base import as_times, contains_finite
-from curvi.manifolds._distance import ball_distance
 from curvi.manifolds._hyperbolic import Hyperbolic
+from curvi.manifolds._kernel import evaluate
 from curvi.manifolds._radial import inside_ball, length, log_sinhc, working
 
 
@@ -64,21 +65,14 @@ class Poincare(Hyperbolic, name="poincare"):
         Here :math:`r = 2 \sqrt{c}\, \lVert u \rVert / A`, and with :math:`s = c \lVert x + w \rVert^2` the sum is
         :math:`\frac{A (x + w) + s x}{s + A / \cosh^2(r/2)}`.
         """
-        c, x_, u_ = self._c(x), *_wide(x, u)
-        A, size = _gap(x_, c), length(u_)
-        half = size * (c**0.5 / A)
-        q = x_ + u_ * (torch.tanh(half) / (size * c**0.5))
-        s = c * _sum(q, q)
-        return inside_ball((A * q + s * x_) / (s + A / torch.cosh(half).square()), c**-0.5, x.dtype)
+        return evaluate(_ball.EXP, self._curvature.at(working(x)), x, u)
 
     def log(self, x: Tensor, y: Tensor) -> Tensor:
         r""":math:`\frac{r}{B \sinh r} (A (y - x) - c \lVert y - x \rVert^2 x)`, ``(..., dim)``.
 
         Here :math:`r = d(x, y) / R`; it is a multiple of the Moebius sum of :math:`-x` and :math:`y`.
         """
-        c, x_, y_ = self._c(x), *_wide(x, y)
-        r, gap = self._apart(x_, y_), y_ - x_
-        return (r / (torch.sinh(r) * _gap(y_, c)) * (_gap(x_, c) * gap - c * _sum(gap, gap) * x_)).to(x.dtype)
+        return evaluate(_ball.LOG, self._curvature.at(working(x)), x, y)
 
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
         r"""A rotation of ``u`` and a change of its length by :math:`B / A`, ``(..., dim)``.
@@ -90,11 +84,7 @@ class Poincare(Hyperbolic, name="poincare"):
         .. math::
             u + \frac{2 c}{A B + s} \big[ (A \eta - s \xi)\, x - ((1 - A) \eta + (B + s) \xi)\, g \big] .
         """
-        c, x_, y_, u_ = self._c(x), *_wide(x, y, u)
-        A, B, gap = _gap(x_, c), _gap(y_, c), y_ - x_
-        s, eta, xi = c * _sum(gap, gap), _sum(gap, u_), _sum(x_, u_)
-        turn = (A * eta - s * xi) * x_ - ((1 - A) * eta + (B + s) * xi) * gap
-        return (B / A * (u_ + 2 * c / (A * B + s) * turn)).to(x.dtype)
+        return evaluate(_ball.TRANSPORT, self._curvature.at(working(x)), x, y, u)
 
     def exp0(self, v: Tensor) -> Tensor:
         r""":math:`R \tanh(r/2)\, v / \lVert v \rVert` with :math:`r = \lVert v \rVert / R`, ``(..., dim)``."""
@@ -110,7 +100,7 @@ class Poincare(Hyperbolic, name="poincare"):
 
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
         r""":math:`2 R \operatorname{arsinh}(\sqrt{c}\, \lVert x - y \rVert / \sqrt{A B})`, shape ``(...)``."""
-        return ball_distance(x, y, self._c(x))
+        return evaluate(_ball.DIST, self._curvature.at(working(x)), x, y)
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
         """The point ``(..., dim)`` at time ``t``, a number or ``(...)``, on the arc from ``x`` to ``y``."""
@@ -157,7 +147,7 @@ class Poincare(Hyperbolic, name="poincare"):
     def _apart(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance at curvature 1, at least so much that it can divide, ``(..., 1)``."""
         c = self._c(x)
-        return (ball_distance(x, y, c) * c**0.5)[..., None].clamp_min(torch.finfo(x.dtype).tiny ** 0.5)
+        return (evaluate(_ball.DIST, c, x, y) * c**0.5)[..., None].clamp_min(torch.finfo(x.dtype).tiny ** 0.5)
 
 
 def _wide(*rows: Tensor) -> tuple[Tensor, ...]:

@@ -1,0 +1,166 @@
+"""Formulas on points: arrays of numpy on the CPU, where its calls cost a third of those of torch, else of torch."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Size, Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from curvi.manifolds._radial import working
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Kernel(NamedTuple):
+    """A formula at curvature 1 on points and velocities with their components first, ``(dim, ...)``."""
+
+    forward: Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]]
+    """From the library, the dtype of the results and the arguments to results and to what their gradient needs.
+
+    A result is ``(...)`` or ``(dim, ...)``; they are concatenated.
+    """
+    backward: Callable[..., tuple[Any, ...]] | None = None
+    """From the library, what ``forward`` has left and the gradients in the results to those in the arguments.
+
+    Without it, the gradient is that of the operations of torch.
+    """
+    time: bool = False
+    """Whether the arguments begin with a time, which does not count."""
+
+
+def evaluate(kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor:
+    """The results of a formula for rows ``(..., ambient_dim)`` whose batch shapes broadcast, at any curvature.
+
+    Computed in float64 where the device has it, and returned in the dtype of the first rows.
+    """
+    learned = isinstance(curvature, Tensor) and curvature.requires_grad
+    if torch.is_grad_enabled() and (learned or any(x.requires_grad for x in rows)):
+        if kernel.backward is None:
+            return _forward(kernel, torch, curvature, rows)[0]
+        return _Evaluation.apply(kernel, curvature, *rows)
+    return _forward(kernel, _library(rows[0]), curvature, tuple(x.detach() for x in rows))[0]
+
+
+def dot(xp: Any, a: Any, b: Any) -> Any:
+    """The sum of ``a * b`` over the components."""
+    return np.einsum("i...,i...->...", a, b) if xp is np else (a * b).sum(0)
+
+
+def length(xp: Any, a: Any) -> Any:
+    """The length of vectors, at least the least number that can be squared, to divide by."""
+    if xp is np:
+        return np.maximum(np.sqrt(dot(np, a, a)), least(np, a))
+    return torch.linalg.vector_norm(a, dim=0).clamp_min(least(torch, a))
+
+
+def least(xp: Any, a: Any) -> float:
+    """The least number that can be squared in the dtype of ``a``."""
+    return float(xp.finfo(a.dtype).tiny) ** 0.5
+
+
+def _library(x: Tensor) -> Any:
+    return np if x.device.type == "cpu" and not torch.compiler.is_compiling() else torch
+
+
+def _forward(kernel: Kernel, xp: Any, curvature: Tensor | float, rows: tuple[Tensor, ...]) -> Any:
+    """The results, the root of the curvature, and the arguments, results and remains of the formula."""
+    dtype, root = rows[0].dtype, curvature**0.5
+    if xp is np:
+        root = float(root)
+    ndim = max(x.ndim for x in rows)
+    arguments = [_components(xp, x, ndim, kernel.time, root) for x in rows]
+    results, left = kernel.forward(xp, dtype, *arguments)
+    made = _rows(xp, [result / root for result in results] if xp is torch or root != 1 else results, ndim, dtype)
+    return made, root, arguments, results, left
+
+
+def _components(xp: Any, x: Tensor, ndim: int, time: bool, root: Any) -> Any:
+    """Rows ``(..., dim)`` as ``(dim, ...)`` with ``ndim`` axes, without a time in front, times ``root``."""
+    if x.ndim < ndim:
+        x = x.reshape((1,) * (ndim - x.ndim) + x.shape)
+    if xp is torch:
+        return root * x.movedim(-1, 0)[time:].to(working(x))
+    components = np.ascontiguousarray(x.numpy().transpose(_turned(ndim))[time:], dtype=np.float64)
+    return components if root == 1 else root * components
+
+
+@cache
+def _turned(ndim: int) -> tuple[int, ...]:
+    """The order of axes with the last one first."""
+    return (ndim - 1, *range(ndim - 1))
+
+
+def _rows(xp: Any, parts: Any, ndim: int, dtype: torch.dtype, time: bool = False) -> Tensor:
+    """Results ``(...)`` and ``(dim, ...)`` as rows, or one without components as it is; with zeros for a time."""
+    if len(parts) == 1 and parts[0].ndim < ndim:
+        return (torch.from_numpy(np.asarray(parts[0])) if xp is np else parts[0]).to(dtype)
+    if xp is torch:
+        made = torch.cat([part if part.ndim == ndim else part[None] for part in parts]).movedim(0, -1)
+        return (torch.nn.functional.pad(made, (1, 0)) if time else made).to(
+            dtype, memory_format=torch.contiguous_format
+        )
+    n = time + sum(len(part) if part.ndim == ndim else 1 for part in parts)
+    rows = np.empty((*parts[-1].shape[1:], n), np.float32 if dtype == torch.float32 else np.float64)
+    components, start = rows.transpose(_turned(ndim)), int(time)
+    components[:start] = 0
+    for part in parts:
+        end = start + (len(part) if part.ndim == ndim else 1)
+        components[start:end] = part
+        start = end
+    return torch.from_numpy(rows).to(dtype)
+
+
+class _Evaluation(Function):
+    @staticmethod
+    def forward(ctx: Any, kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor:
+        ctx.xp, ctx.kernel, ctx.curvature = _library(rows[0]), kernel, curvature
+        ctx.shapes, ctx.dtypes = [x.shape for x in rows], [x.dtype for x in rows]
+        fixed = curvature.detach() if isinstance(curvature, Tensor) else curvature
+        made, ctx.root, ctx.arguments, ctx.results, ctx.left = _forward(
+            kernel, ctx.xp, fixed, tuple(x.detach() for x in rows)
+        )
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        xp, ndim = ctx.xp, ctx.arguments[0].ndim
+        grads_out = _split(xp, grad, ctx.results, ndim, ctx.arguments[0].dtype)
+        grads_in = ctx.kernel.backward(xp, *ctx.left, *grads_out)
+        rows = [
+            _summed(_rows(xp, [values], ndim, dtype, ctx.kernel.time), shape) if needed else None
+            for needed, values, shape, dtype in zip(
+                ctx.needs_input_grad[2:], grads_in, ctx.shapes, ctx.dtypes, strict=True
+            )
+        ]
+        in_curvature = None
+        if ctx.needs_input_grad[1]:
+            # The arguments grow with the root of the curvature, and the results are divided by it.
+            total = sum((a * g).sum() for a, g in zip(ctx.arguments, grads_in, strict=True)) - sum(
+                (r * g).sum() for r, g in zip(ctx.results, grads_out, strict=True)
+            )
+            in_curvature = torch.as_tensor(total / (2 * ctx.root**3)).to(ctx.curvature).reshape(ctx.curvature.shape)
+        return None, in_curvature, *rows
+
+
+def _split(xp: Any, grad: Tensor, results: tuple[Any, ...], ndim: int, dtype: Any) -> list[Any]:
+    """The gradient in the rows as that in each result."""
+    if len(results) == 1 and results[0].ndim < ndim:
+        return [grad.numpy() if xp is np else grad.to(dtype)]
+    components, parts, start = _components(xp, grad, ndim, False, 1.0), [], 0
+    for result in results:
+        end = start + (len(result) if result.ndim == ndim else 1)
+        parts.append(components[start:end] if result.ndim == ndim else components[start])
+        start = end
+    return parts
+
+
+def _summed(grad: Tensor, shape: Size) -> Tensor:
+    """A gradient of the shape that was broadcast, in the shape that was given."""
+    return grad if grad.shape == shape else grad.sum_to_size(shape)
