@@ -3,6 +3,17 @@
 from curvi.latent._base import LatentSpace
 from curvi.latent._delta import DeltaLatent
 from curvi.latent._normal import NormalLatent
-from curvi.latent._von_mises_fisher import VonMisesFisherLatent
+from curvi.latent._spherical import PowerSphericalLatent, SphericalLatent, VonMisesFisherLatent
+from curvi.latent._wrapped_normal import LorentzLatent, PoincareLatent, WrappedNormalLatent
 
-__all__ = ["DeltaLatent", "LatentSpace", "NormalLatent", "VonMisesFisherLatent"]
+__all__ = [
+    "DeltaLatent",
+    "LatentSpace",
+    "LorentzLatent",
+    "NormalLatent",
+    "PoincareLatent",
+    "PowerSphericalLatent",
+    "SphericalLatent",
+    "VonMisesFisherLatent",
+    "WrappedNormalLatent",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution
@@ -40,7 +40,7 @@ class LatentSpace(Named, nn.Module, ABC, Generic[Posterior], argument="latent"):
     manifold: Manifold
     n_params: int
     n_coordinates: int
-    has_prior: ClassVar[bool]
+    has_prior: bool
 
     @abstractmethod
     def forward(self, raw: Tensor) -> Posterior:

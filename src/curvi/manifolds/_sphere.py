@@ -114,6 +114,10 @@ class Sphere(Manifold, name="sphere"):
         angle = _angle(x, y)
         return angle if self._curvature.is_one else angle * self._curvature.at(x.dtype) ** -0.5
 
+    def scaled(self, x: Tensor) -> Tensor:
+        """The points ``x (..., dim + 1)`` in their true size, times the radius :math:`R`."""
+        return x if self._curvature.is_one else x * self._curvature.at(x.dtype) ** -0.5
+
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
         """The point ``(..., dim + 1)`` at time ``t``, a number or ``(...)``, on the great circle to ``y``."""
         return self.exp(x, as_times(t, x) * self.log(x, y))

@@ -1,0 +1,121 @@
+"""Hyperbolic space with a wrapped normal posterior and the standard wrapped normal prior, in two charts."""
+
+from __future__ import annotations
+
+from abc import ABC
+from math import log
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Size, Tensor
+
+from curvi.distributions import WrappedNormal, tangent_coordinates
+from curvi.latent._base import LatentSpace
+from curvi.manifolds import Lorentz, Poincare
+
+if TYPE_CHECKING:
+    from curvi.manifolds import Hyperbolic
+
+# In units of the radius of curvature: up to here float32 keeps distances between points to 1e-4.
+_REACH = 7.0
+# The least variance keeps the density of a draw finite, the greatest leaves draws where float32 has points.
+_VARIANCE_FLOOR = 1e-4
+_LOG_VARIANCE_LIMIT = 2 * log(2.0)
+
+
+class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
+    r"""Hyperbolic space :math:`\mathbb{H}^d` with a wrapped normal posterior for each cell.
+
+    The first ``dim`` raw numbers are the tangent coordinates of the location at the origin, their length limited
+    smoothly, :math:`7 \tanh(r / 7)` in units of the radius of curvature, to where float32 keeps distances; the others
+    are :math:`\log(\sigma^2 - 10^{-4})`, limited to a standard deviation of 2 of the same units. The prior is the
+    wrapped normal of scale 1 at the origin :cite:p:`Nagano2019`. There is no closed divergence between the two: it is
+    estimated from the draw that is decoded. The decoder is given tangent coordinates at the origin.
+    """
+
+    has_prior = True
+    manifold: Hyperbolic
+
+    def forward(self, raw: Tensor) -> WrappedNormal:
+        """The posterior of raw codes ``(..., 2 dim)``."""
+        code, log_variance = raw.chunk(2, dim=-1)
+        curvature = self.manifold.curvature
+        reach = _REACH * curvature.rsqrt()
+        mean = code * _tanh_ratio(torch.linalg.vector_norm(code, dim=-1, keepdim=True) / reach)
+        limit = _LOG_VARIANCE_LIMIT - torch.log(curvature)
+        scale = torch.sqrt(torch.exp(torch.minimum(log_variance, limit)) + _VARIANCE_FLOOR)
+        return WrappedNormal.from_tangent(self.manifold, mean, scale, validate_args=False)
+
+    def prior(self, batch_shape: Size = Size()) -> WrappedNormal:
+        """The wrapped normal distribution of scale 1 at the origin."""
+        origin = self.manifold.origin
+        scale = torch.ones(*batch_shape, self.manifold.dim, dtype=origin.dtype, device=origin.device)
+        return WrappedNormal.at_origin(self.manifold, scale, validate_args=False)
+
+    def location(self, posterior: WrappedNormal) -> Tensor:
+        """The point that the tangent normal is wrapped around, ``(..., ambient_dim)``."""
+        return posterior.loc
+
+    def posterior_parameters(self, posterior: WrappedNormal) -> dict[str, Tensor]:
+        """``loc (..., ambient_dim)`` and ``scale (..., dim)``."""
+        return {"loc": posterior.loc, "scale": posterior.scale}
+
+    def coordinates(self, z: Tensor) -> Tensor:
+        """Tangent coordinates at the origin, ``(..., dim)``."""
+        return tangent_coordinates(self.manifold, z)
+
+
+class LorentzLatent(WrappedNormalLatent, name="lorentz"):
+    r"""Hyperbolic space on the hyperboloid, points ``(..., dim + 1)``.
+
+    Parameters
+    ----------
+    dim
+        Intrinsic dimension :math:`d \ge 1`.
+    curvature, learn_curvature
+        The magnitude :math:`c > 0` of the curvature :math:`-c`, and whether it is learned.
+
+    Examples
+    --------
+    >>> import torch
+    >>> space = LorentzLatent(2)
+    >>> space(torch.randn(5, space.n_params)).rsample().shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, dim: int, *, curvature: float = 1.0, learn_curvature: bool = False) -> None:
+        super().__init__()
+        self.manifold = Lorentz(dim, curvature, learn_curvature=learn_curvature)
+        self.n_params, self.n_coordinates = 2 * dim, dim
+
+
+class PoincareLatent(WrappedNormalLatent, name="poincare"):
+    r"""Hyperbolic space in the Poincare ball, points ``(..., dim)``: in two dimensions, a disk to look at.
+
+    Parameters
+    ----------
+    dim
+        Intrinsic dimension :math:`d \ge 1`.
+    curvature, learn_curvature
+        The magnitude :math:`c > 0` of the curvature :math:`-c`, and whether it is learned.
+
+    Examples
+    --------
+    >>> import torch
+    >>> space = PoincareLatent(2)
+    >>> space(torch.randn(5, space.n_params)).rsample().shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, dim: int, *, curvature: float = 1.0, learn_curvature: bool = False) -> None:
+        super().__init__()
+        self.manifold = Poincare(dim, curvature, learn_curvature=learn_curvature)
+        self.n_params, self.n_coordinates = 2 * dim, dim
+
+
+def _tanh_ratio(r: Tensor) -> Tensor:
+    """tanh(r) / r, with a series near 0 where the gradient of the quotient is all rounding error."""
+    small = r < 0.05
+    s = torch.where(small, r, 0.0).square()
+    safe = torch.where(small, 1.0, r)
+    return torch.where(small, 1 - s / 3 * (1 - 2 * s / 5), torch.tanh(safe) / safe)
