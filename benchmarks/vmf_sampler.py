@@ -31,7 +31,7 @@ from torch.distributions import Normal
 from curvi.distributions import PowerSpherical, VonMisesFisher
 
 DIMENSIONS = [2, 3, 5, 10, 50]
-CHECKED = [1.0, 10.5, 100.0, 1e4]
+CHECKED = [1.0, 10.5, 100.0, 1e4, 1e6]
 
 
 class Sampler(ABC):

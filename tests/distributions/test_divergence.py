@@ -70,10 +70,10 @@ def test_power_against_vmf_to_sixty_digits(m, dtype, bar, exact, exact_power):
 
 @pytest.mark.parametrize("m", [2, 3, 11, 100])
 @pytest.mark.parametrize(("dtype", "bar"), [(torch.float32, 1e-6), (torch.float64, 1e-9)])
-def test_power_against_power_to_sixty_digits(m, dtype, bar, exact_power):
+def test_power_against_power_to_thirty_digits(m, dtype, bar, exact_power):
     torch.manual_seed(0)
     a, beside = unit(2, m, dtype=dtype)
-    with mpmath.workdps(60):
+    with mpmath.workdps(30):
         for b in (a, -a, beside):
             depth = mpmath.mpf(float((a - b).square().sum() / 2))
             for k_p in (1e-3, 2.0, 300.0, 1e5):
