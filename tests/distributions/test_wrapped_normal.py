@@ -504,13 +504,13 @@ def test_a_draw_without_gradient_does_not_take_it_from_the_divergence():
 def test_nothing_is_kept_longer_than_needed():
     gc.collect()
     q = some(Lorentz)
-    known = len(_wrapped_normal._MADE_FROM)
+    known = len(_wrapped_normal._ORIGINS)
     z = q.rsample()
-    assert len(_wrapped_normal._MADE_FROM) == known + 1
+    assert len(_wrapped_normal._ORIGINS) == known + 1
     watch = weakref.ref(z)
     del z
     assert watch() is None
-    assert len(_wrapped_normal._MADE_FROM) == known
+    assert len(_wrapped_normal._ORIGINS) == known
     watch = weakref.ref(q)
     del q
     assert watch() is None

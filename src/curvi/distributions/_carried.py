@@ -176,7 +176,7 @@ def _vectors(xp: Any, x: Tensor, ndim: int, dtype: torch.dtype) -> Any:
     """Rows ``(..., dim)`` as ``(dim, ...)`` with ``ndim`` axes, in ``dtype``."""
     if xp is np:
         values = x.detach().numpy()
-        vectors = np.array(values.T if values.ndim < 3 else np.moveaxis(values, -1, 0), np.float64, order="C")
+        vectors: Any = np.array(values.T if values.ndim < 3 else np.moveaxis(values, -1, 0), np.float64, order="C")
     else:
         vectors = x.detach().movedim(-1, 0).to(dtype)
     return vectors if x.ndim == ndim else vectors.reshape(x.shape[-1], *[1] * (ndim - x.ndim), *x.shape[:-1])

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints, register_kl
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from curvi.distributions._arrays import broadcast, single
 from curvi.distributions._carried import CarriedDivergence, CarriedLogDensity, CarriedPoint
 from curvi.distributions._constraints import OnManifold
+from curvi.distributions._drawn import Drawn, is_variable, versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,17 +190,16 @@ class WrappedNormal(Distribution):
         tangent = CarriedPoint.apply(self.tangent_loc, self.scale, self.manifold.curvature, noise)
         z = self.manifold.exp0(tangent)
         self._last = _Remembered(_reference(z), self._state(z), noise, tangent)
-        if not torch.compiler.is_compiling():
-            _MADE_FROM[z] = _Origin(weakref.ref(self.manifold), _versions(z), tangent)
+        _ORIGINS.remember(z, _Origin(weakref.ref(self.manifold), tangent))
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of points ``value (..., ambient_dim)`` with respect to the hyperbolic volume, shape ``(...)``."""
         last = self._last
-        if last is not None and _refers(last.points, value) and last.state == self._state(value) and _is_draw(value):
+        if last is not None and _refers(last.points, value) and last.state == self._state(value):
             v = self.scale * last.noise.to(self.scale.dtype)
         else:
-            t = _made_from(self.manifold, value)
+            t = _known_coordinates(self.manifold, value)
             if t is None:
                 t = self._found(value)
             v = t if self._around_origin else self.manifold.translate0(-self.tangent_loc, t)
@@ -225,7 +224,7 @@ class WrappedNormal(Distribution):
         if torch.compiler.is_compiling():
             return ()
         learned = self.manifold.parameters() if self.manifold.curvature.requires_grad else ()
-        return _versions(*tensors, self.tangent_loc, self.scale, *learned)
+        return versions(*tensors, self.tangent_loc, self.scale, *learned)
 
 
 class _Remembered(NamedTuple):
@@ -244,13 +243,12 @@ class _Remembered(NamedTuple):
 class _Origin(NamedTuple):
     """The tangent coordinates at the origin that points were made from, with their gradient."""
 
-    manifold: weakref.ref[Hyperbolic]
-    versions: tuple[int | None, ...]
+    manifold: Any
+    """Refers to the manifold, without keeping it."""
     tangent: Tensor
 
 
-# Kept for as long as the points themselves, whose graph holds the same numbers.
-_MADE_FROM: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+_ORIGINS: Drawn[_Origin] = Drawn()
 
 
 def tangent_coordinates(manifold: Hyperbolic, points: Tensor) -> Tensor:
@@ -265,27 +263,22 @@ def tangent_coordinates(manifold: Hyperbolic, points: Tensor) -> Tensor:
         The manifold of the points.
     points
         ``(..., ambient_dim)``.
+
+    Examples
+    --------
+    >>> from curvi.manifolds import Poincare
+    >>> space = Poincare(2)
+    >>> z = WrappedNormal.from_tangent(space, torch.tensor([60.0, 0.0]), torch.full((2,), 1e-3)).sample()
+    >>> tangent_coordinates(space, z).round(), bool(space.log0(z).norm() < 20)
+    (tensor([60.,  0.]), True)
     """
-    made_from = _made_from(manifold, points)
-    return manifold.log0(points) if made_from is None else made_from
+    known = _known_coordinates(manifold, points)
+    return manifold.log0(points) if known is None else known
 
 
-def _made_from(manifold: Hyperbolic, points: Tensor) -> Tensor | None:
-    if torch.compiler.is_compiling():
-        return None
-    origin = _MADE_FROM.get(points)
-    known = origin is not None and origin.manifold() is manifold and origin.versions == _versions(points)
-    return origin.tangent if known and _is_draw(points) else None
-
-
-def _is_draw(points: Tensor) -> bool:
-    """Whether points are not a leaf, made to differentiate by."""
-    return not (points.is_leaf and points.requires_grad)
-
-
-def _versions(*tensors: Tensor) -> tuple[int | None, ...]:
-    """How often tensors were changed in place; in inference mode nobody counts."""
-    return tuple(None if tensor.is_inference() else tensor._version for tensor in tensors)
+def _known_coordinates(manifold: Hyperbolic, points: Tensor) -> Tensor | None:
+    origin = _ORIGINS.recall(points)
+    return None if origin is None or origin.manifold() is not manifold else origin.tangent
 
 
 def _reference(points: Tensor) -> Any:
@@ -293,7 +286,7 @@ def _reference(points: Tensor) -> Any:
 
 
 def _refers(reference: Any, points: Tensor) -> bool:
-    return (reference() if isinstance(reference, weakref.ref) else reference) is points
+    return (reference() if isinstance(reference, weakref.ref) else reference) is points and not is_variable(points)
 
 
 def _warn_of_far_points(t: Tensor, curvature: Tensor) -> None:
