@@ -17,7 +17,7 @@ __all__ = [
     "PowerSpherical",
     "VonMisesFisher",
     "WrappedNormal",
-    "split_draws",
     "Zonal",
+    "split_draws",
     "tangent_coordinates",
 ]
