@@ -3,8 +3,8 @@
 Each space is trained on the OneK1K cells with the architecture of scPhere. The table shows the ELBO of the training
 cells after the first and the last epoch, whether it is finite throughout, by how much the worst embedded cell misses
 its manifold, the label accuracy (kNN, k = 15), what learned curvatures became, and whether a load of the saved model
-restores them and the embedding. The other table is the share of the latent block (posterior, draw, divergence and coordinates, forward and backward) in a
-training step of 128 cells and 2000 genes: medians of runs taken in turn.
+restores them and the embedding. The other table is the share of the latent block (posterior, draw, divergence and
+coordinates, forward and backward) in a training step of 128 cells and 2000 genes: medians of runs taken in turn.
 
 Usage: ``CURVI_DATA_DIR=... python benchmarks/every_latent.py [--epochs 20] [--only-cost | --skip-cost]``
 """

@@ -6,22 +6,23 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
-from curvi.latent import LatentSpace, LorentzLatent, VonMisesFisherLatent
+from curvi.latent import LatentSpace, LorentzLatent, ProductLatent, VonMisesFisherLatent
 
 PARTS = [[(name, dim)] for name in LatentSpace.names() for dim in (1, 2, 5)]
+PRODUCTS = [[("vmf", 2), ("lorentz", 2), ("normal", 4)], [("vmf", 1), ("vmf", 1)], [("poincare", 3), ("delta", 2)]]
 # Their divergence from the prior has no closed form: it is estimated from a draw.
 ESTIMATED = ("lorentz", "poincare")
 
 
-@pytest.fixture(params=PARTS, ids=lambda parts: "-".join(f"{name}{dim}" for name, dim in parts))
+@pytest.fixture(params=PARTS + PRODUCTS, ids=lambda parts: "-".join(f"{name}{dim}" for name, dim in parts))
 def parts(request) -> list[tuple[str, int]]:
     return request.param
 
 
 @pytest.fixture
 def space(parts) -> LatentSpace:
-    (name, dim), *_ = parts
-    return LatentSpace.named(name)(dim)
+    spaces = [LatentSpace.named(name)(dim) for name, dim in parts]
+    return spaces[0] if len(spaces) == 1 else ProductLatent(spaces)
 
 
 def raw(space: LatentSpace, *batch: int, scale: float = 1.0) -> torch.Tensor:
@@ -140,3 +141,15 @@ def test_the_decoder_of_a_sphere_sees_its_radius():
     space = VonMisesFisherLatent(2, curvature=0.25)
     points = space.location(space(raw(space, 4)))
     torch.testing.assert_close(space.coordinates(points), 2 * points)
+
+
+def test_a_product_names_the_parameters_of_its_parts():
+    space = ProductLatent([VonMisesFisherLatent(2), LorentzLatent(3)])
+    q = space(raw(space, 4))
+    shapes = {name: tuple(value.shape) for name, value in space.posterior_parameters(q).items()}
+    assert shapes == {"loc": (4, 7), "0_concentration": (4,), "1_scale": (4, 3)}
+
+
+def test_a_product_needs_parts():
+    with pytest.raises(ValueError, match="`parts` is empty; a product needs at least one latent space"):
+        ProductLatent([])

@@ -108,7 +108,7 @@ def test_fewer_than_two_cells(cells):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_latent": 0}, "`n_latent` is 0; the latent space needs a dimension of at least 1"),
+        ({"n_latent": 0}, "`n_latent` is 0; the latent space 'vmf' needs a dimension of at least 1"),
         ({"n_latent": 2.0}, "`n_latent` is 2.0"),
         ({"latent": "sphere"}, "unknown latent 'sphere'; the known names are .*'vmf'"),
         ({"likelihood": "binomial"}, "unknown likelihood 'binomial'; the known names are .*'nb'"),

@@ -3,6 +3,7 @@
 from curvi.latent._base import LatentSpace
 from curvi.latent._delta import DeltaLatent
 from curvi.latent._normal import NormalLatent
+from curvi.latent._product import ProductLatent
 from curvi.latent._spherical import PowerSphericalLatent, SphericalLatent, VonMisesFisherLatent
 from curvi.latent._wrapped_normal import LorentzLatent, PoincareLatent, WrappedNormalLatent
 
@@ -13,6 +14,7 @@ __all__ = [
     "NormalLatent",
     "PoincareLatent",
     "PowerSphericalLatent",
+    "ProductLatent",
     "SphericalLatent",
     "VonMisesFisherLatent",
     "WrappedNormalLatent",

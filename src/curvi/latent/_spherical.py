@@ -53,7 +53,9 @@ class SphericalLatent(LatentSpace[Directed], ABC):
         :math:`\kappa_0 > 0`, what a raw 0 means on the log scale.
     curvature, learn_curvature
         Curvature :math:`c > 0` of the sphere, whose radius is :math:`1 / \sqrt{c}`, and whether it is learned. The
-        points are unit rows whatever it is; distances are in its units.
+        points are unit rows whatever it is; distances are in its units. A decoder that normalises its first layer
+        before the activation, as by default, does not notice the size of a sphere that is its only input; in a product
+        the sizes of the parts count.
     """
 
     has_prior = True

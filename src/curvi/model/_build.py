@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from curvi.latent import LatentSpace
+from curvi.latent import LatentSpace, ProductLatent
 from curvi.likelihoods import Likelihood
 from curvi.module import VAE
 from curvi.nn import MLP, MLPDecoder, MLPEncoder
@@ -32,17 +32,51 @@ def hidden_widths(argument: str, n_hidden: int | Sequence[int], n_layers: int) -
     return widths
 
 
-def build_latent(latent: str, n_latent: int, options: Mapping[str, Any]) -> LatentSpace:
-    """The latent space that goes by the name ``latent``.
+def build_latent(
+    latent: str | Sequence[Sequence[Any]], n_latent: int | None, options: Mapping[str, Any]
+) -> LatentSpace:
+    """The latent space that goes by the name ``latent``, or the product of those in a list.
 
     Raises
     ------
     ValueError
-        If the name is unknown or the dimension is below 1.
+        If a name is unknown, a dimension is below 1, or an argument does not go with a product.
     """
-    if not isinstance(n_latent, int) or n_latent < 1:
-        raise ValueError(f"`n_latent` is {n_latent!r}; the latent space needs a dimension of at least 1.")
-    return LatentSpace.named(latent)(n_latent, **options)
+    if isinstance(latent, str):
+        return _named_latent(latent, 2 if n_latent is None else n_latent, options)
+    given = [
+        name for name, value in {"n_latent": n_latent, "latent_kwargs": options or None}.items() if value is not None
+    ]
+    if given:
+        raise ValueError(
+            f"`{given[0]}` was given, but `latent` is a list, whose parts have their own dimensions and options, as in "
+            "[('vmf', 2), ('lorentz', 2, {'learn_curvature': True})]; leave it out."
+        )
+    return ProductLatent([_part(part) for part in latent])
+
+
+def _part(part: Sequence[Any]) -> LatentSpace:
+    if isinstance(part, str) or not 2 <= len(part) <= 3:
+        raise ValueError(
+            f"`latent` has the part {part!r}; expected a name and a dimension, as in ('vmf', 2), and as a third item "
+            "options, if any."
+        )
+    name, dim, *options = part
+    return _named_latent(name, dim, options[0] if options else {})
+
+
+def _named_latent(name: str, dim: int, options: Mapping[str, Any]) -> LatentSpace:
+    kind: type[LatentSpace] = LatentSpace.named(name)
+    if not isinstance(dim, int) or dim < 1:
+        raise ValueError(f"`n_latent` is {dim!r}; the latent space {name!r} needs a dimension of at least 1.")
+    taken = [parameter for parameter in signature(kind).parameters if parameter != "dim"]
+    foreign = [option for option in options if option not in taken]
+    if foreign:
+        raise ValueError(
+            f"latent space {name!r} does not take {', '.join(map(repr, foreign))}; "
+            f"it takes {', '.join(map(repr, taken)) or 'no options'}."
+        )
+    return kind(dim, **options)
 
 
 def build_likelihood(

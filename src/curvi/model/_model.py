@@ -28,10 +28,13 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin):
     registry
         A registry of the host library in the place of ``adata``, for custom data modules.
     latent
-        The latent space by name: ``"vmf"`` (unit sphere, von Mises-Fisher posterior), ``"normal"`` (Euclidean,
-        Gaussian) or ``"delta"`` (Euclidean, no noise: a plain autoencoder).
+        The latent space by name: ``"vmf"`` or ``"power_spherical"`` (unit sphere), ``"lorentz"`` or ``"poincare"``
+        (hyperbolic space, wrapped normal), ``"normal"`` (Euclidean, Gaussian) or ``"delta"`` (Euclidean, no noise: a
+        plain autoencoder). Or a product, as a list of names, dimensions and, where needed, options:
+        ``[("vmf", 1), ("lorentz", 2, {"learn_curvature": True})]``.
     n_latent
-        Intrinsic dimension of the latent space, at least 1: ``2`` with ``"vmf"`` is the globe in three coordinates.
+        Intrinsic dimension of the latent space, at least 1 and by default 2: with ``"vmf"`` that is the globe in three
+        coordinates. The parts of a product have their own.
     likelihood
         The observation model by name: ``"nb"``, ``"zinb"`` or ``"poisson"`` for counts, ``"normal"`` or ``"student_t"``
         for continuous data.
@@ -63,7 +66,7 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin):
         The expected fraction of counts removed from a cell's copy, and the weight of the squared distance between where
         cell and copy lie. With weight 0 there is no copy.
     latent_kwargs, likelihood_kwargs
-        Further arguments of the latent space and of the likelihood.
+        Further arguments of the latent space (such as ``learn_curvature``) and of the likelihood.
 
     Examples
     --------
@@ -81,8 +84,8 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin):
         adata: AnnData | None = None,
         registry: dict[str, Any] | None = None,
         *,
-        latent: str = "vmf",
-        n_latent: int = 2,
+        latent: str | Sequence[Sequence[Any]] = "vmf",
+        n_latent: int | None = None,
         likelihood: str = "nb",
         n_hidden: int | Sequence[int] = 128,
         n_layers: int = 2,
@@ -145,7 +148,7 @@ class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin):
                 raise ValueError(f"`adata` has {adata.n_obs} cells; at least 2 are needed to train.")
             self._check_matrix(self.adata_manager.get_from_registry("X"))
         self._model_summary_string = (
-            f"CurviVAE with latent: {latent!r}, n_latent: {n_latent}, likelihood: {likelihood!r}, "
+            f"CurviVAE with latent: {latent!r}, n_latent: {self.manifold.dim}, likelihood: {likelihood!r}, "
             f"n_hidden: {n_hidden}, n_layers: {n_layers}, batch levels: {', '.join(self._levels.names) or 'none'}."
         )
         self.init_params_ = self._get_init_params(locals())
