@@ -53,6 +53,14 @@ def test_the_potential_alone_agrees_too(library, m, dtype, bar, exact_power):
         assert abs(got / exact_power(m, k)["potential"] - 1) < bar
 
 
+@pytest.mark.parametrize("m", [2, 3, 11, 50])
+def test_the_divergence_alone_is_that_of_all_terms(library, m):
+    kappa = torch.logspace(-9, 9, 60, dtype=torch.float64)
+    terms = _beta.terms(m, kappa)
+    for got, expected in zip(_beta.divergence(m, kappa), (terms.divergence, terms.pull), strict=True):
+        assert torch.equal(got, expected)
+
+
 @pytest.mark.parametrize("m", [2, 3, 11, 50, 1024])
 def test_no_concentration_is_regular(library, m):
     zero = torch.zeros(3, dtype=torch.float64)
