@@ -141,8 +141,8 @@ def test_mean_balances_its_points(manifold):
     torch.manual_seed(0)
     x = manifold.exp0(0.5 * reach(manifold) * torch.randn(40, manifold.dim, dtype=torch.float64))
     weights = torch.rand(40, dtype=torch.float64)
-    for given, shares in ((None, torch.full((40,), 1 / 40).double()), (weights, weights / weights.sum())):
-        centre = manifold.mean(x, given)
+    for some, shares in ((None, torch.full((40,), 1 / 40).double()), (weights, weights / weights.sum())):
+        centre = manifold.mean(x, some)
         assert manifold.contains(centre)[0]
         close(shares @ manifold.log(centre, x), torch.zeros(manifold.ambient_dim, dtype=torch.float64))
     close(manifold.mean(x[:1]), x[0])

@@ -113,3 +113,24 @@ def test_contains_measures_the_worst_row():
     assert "0.1" in reason
     assert Sphere(1).contains(x, atol=0.2)[0]
     assert Sphere(1).contains(x[:0])[0]
+
+
+@pytest.mark.parametrize("curvature", [0.25, 4.0])
+def test_curvature_scales_lengths_and_leaves_points_alone(curvature):
+    unit, sphere = Sphere(3), Sphere(3, curvature)
+    radius = curvature**-0.5
+    torch.manual_seed(0)
+    x, y, z = unit.project(torch.randn(3, 20, 4, dtype=torch.float64))
+    assert torch.equal(sphere.log(x, y), unit.log(x, y))
+    assert torch.equal(sphere.transport(x, y, sphere.log(x, z)), unit.transport(x, y, unit.log(x, z)))
+    torch.testing.assert_close(sphere.dist(x, y), radius * unit.dist(x, y))
+    torch.testing.assert_close(sphere.log0(y), radius * unit.log0(y))
+    torch.testing.assert_close(sphere.exp0(radius * unit.log0(y)), y)
+    torch.testing.assert_close(sphere.mean(x[:3]), unit.mean(x[:3]))
+    assert sphere.contains(x)[0]
+
+
+def test_a_circle_is_as_long_as_its_radius_says():
+    circle = Sphere(1, 1 / 9)
+    around = circle.exp0(torch.tensor([[2 * pi * 3.0], [pi * 3.0]], dtype=torch.float64))
+    torch.testing.assert_close(around, torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).double(), rtol=0, atol=1e-12)

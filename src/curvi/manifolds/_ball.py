@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from curvi.manifolds._kernel import Kernel, dot, length
+from curvi.manifolds._kernel import Kernel, dot, length, root
 
 
 def _dist(xp: Any, dtype: torch.dtype, x: Any, y: Any) -> Any:
     gap = x - y
     square = dot(xp, gap, gap)
     by_a, by_b = 1 / (1 - dot(xp, x, x)), 1 / (1 - dot(xp, y, y))
-    chord = xp.sqrt(square * by_a * by_b)
+    chord = root(xp, square * by_a * by_b)
     return (xp.arcsinh(chord) * 2,), (x, y, gap, square, by_a, by_b, chord)
 
 

@@ -55,7 +55,7 @@ class Curvature(nn.Module):
         self.learned = bool(learn)
         self._number = number
         if self.learned:
-            self.raw = nn.Parameter(torch.tensor(number if number > 36 else log(expm1(number))))
+            self.raw = nn.Parameter(torch.tensor(_raw(number)))
         else:
             self.register_buffer("value", torch.tensor(number))
 
@@ -77,8 +77,13 @@ class Curvature(nn.Module):
         return softplus(self.raw.to(working(self.raw))).to(dtype)
 
     def number(self) -> float:
-        """:math:`c` as a number, now."""
-        return float(self.at(torch.float64).detach()) if self.learned else self._number
+        """:math:`c` now, as the shortest number that gives the same parameter or buffer again."""
+        if not self.learned:
+            return self._number
+        raw = self.raw.detach()
+        exact = float(softplus(raw.to(working(raw))))
+        short = _shortest(torch.tensor(exact, dtype=torch.float32))
+        return short if short > 0 and torch.tensor(_raw(short), dtype=raw.dtype) == raw.cpu() else exact
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Curvature:
         # Another dtype of the buffer is a rounding of the number, not of an earlier rounding.
@@ -92,5 +97,14 @@ class Curvature(nn.Module):
         if not self.learned and not self.value.is_meta:
             stored = self.value.detach().cpu()
             if bool(stored != torch.tensor(self._number, dtype=stored.dtype)):
-                # The shortest decimal that the stored number is the rounding of.
-                self._number = float(str(stored.float().numpy()[()] if stored.element_size() < 8 else stored.item()))
+                self._number = _shortest(stored)
+
+
+def _raw(number: float) -> float:
+    """The parameter whose softplus is a number."""
+    return number if number > 36 else log(expm1(number))
+
+
+def _shortest(value: Tensor) -> float:
+    """The shortest decimal that a number without dimensions is the rounding of."""
+    return float(str((value if value.dtype == torch.float64 else value.float()).numpy()[()]))

@@ -12,6 +12,9 @@ from curvi.manifolds._base import Manifold, checked_dim, checked_weights
 from curvi.manifolds._curvature import Curvature
 from curvi.manifolds._translate import translate
 
+# Newton's method doubles its digits with a step that is shorter than this.
+_SURE = 1e-4
+
 
 class Hyperbolic(Manifold, ABC):
     r"""Hyperbolic space :math:`\mathbb{H}^d` of curvature :math:`-c`, the space in which trees have room to grow.
@@ -104,8 +107,8 @@ class Hyperbolic(Manifold, ABC):
         v, spread = _seen_from(centre, t, shares)
         for _ in range(200):
             step = _newton(v, shares)
-            # The function is convex, so that some part of the step always leads down, until rounding hides it.
-            for _ in range(40):
+            # The function is convex, so that some part of a step always leads down.
+            while bool(torch.linalg.vector_norm(step) > _SURE):
                 at = translate(centre, step, 1.0)
                 there, lower = _seen_from(at, t, shares)
                 if bool(lower < spread):
@@ -114,6 +117,9 @@ class Hyperbolic(Manifold, ABC):
             else:
                 break
             centre, v, spread = at, there, lower
+        # So close, rounding hides the way down, and two whole steps leave nothing.
+        for _ in range(2):
+            centre = translate(centre, _newton(_seen_from(centre, t, shares)[0], shares), 1.0)
         return self.exp0(centre / root).to(x)
 
     def config(self) -> dict[str, object]:

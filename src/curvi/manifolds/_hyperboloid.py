@@ -15,7 +15,7 @@ from __future__ import annotations
 from math import sinh
 from typing import TYPE_CHECKING, Any
 
-from curvi.manifolds._kernel import Kernel, dot, least
+from curvi.manifolds._kernel import Kernel, dot, least, root
 from curvi.manifolds._radial import farthest
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _chord(xp: Any, x: Any, y: Any, x0: Any, y0: Any) -> tuple[Any, Any, Any]:
 
 def _dist(xp: Any, dtype: torch.dtype, x: Any, y: Any) -> Any:
     square, gap, share = _chord(xp, x, y, _time(xp, x), _time(xp, y))
-    chord = xp.sqrt(square) * 0.5
+    chord = root(xp, square) * 0.5
     return (xp.arcsinh(chord) * 2,), (chord, gap, share)
 
 
@@ -53,7 +53,7 @@ def _by_sinh(xp: Any, chord: Any) -> Any:
 def _log(xp: Any, dtype: torch.dtype, x: Any, y: Any) -> Any:
     x0, y0 = _time(xp, x), _time(xp, y)
     square, gap, share = _chord(xp, x, y, x0, y0)
-    chord = xp.sqrt(square) * 0.5
+    chord = root(xp, square) * 0.5
     r, cosh_half = xp.arcsinh(chord) * 2, xp.sqrt(square * 0.25 + 1)
     # r / sinh(r) and r tanh(r/2).
     along = xp.where(chord > 0, r / xp.where(chord > 0, 2 * chord * cosh_half, 1.0), 1.0)
@@ -87,12 +87,12 @@ def _exp(xp: Any, dtype: torch.dtype, x: Any, u: Any) -> Any:
     time = u0 * by_x
     # <u, u> as a sum of squares.
     beside = u - time * x
-    r = xp.sqrt(time * time + dot(xp, beside, beside))
+    r = root(xp, time * time + dot(xp, beside, beside))
     most = farthest(dtype)
     r = xp.clip(r, least(xp, x), min(3 * most, 350.0))
     cosh_r, sinhc = xp.cosh(r), xp.sinh(r) / r
     y = cosh_r * x + sinhc * u
-    size = xp.sqrt(dot(xp, y, y))
+    size = root(xp, dot(xp, y, y))
     far = xp.clip(sinh(most) / xp.clip(size, 1.0, None), None, 1.0)
     y = far * y
     y0 = _time(xp, y)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from curvi.manifolds._radial import working
 
@@ -28,7 +27,7 @@ class Kernel(NamedTuple):
     backward: Callable[..., tuple[Any, ...]] | None = None
     """From the library, what ``forward`` has left and the gradients in the results to those in the arguments.
 
-    Without it, the gradient is that of the operations of torch.
+    Without it, and for second derivatives, gradients are those of the operations of torch.
     """
     time: bool = False
     """Whether the arguments begin with a time, which does not count."""
@@ -59,6 +58,13 @@ def length(xp: Any, a: Any) -> Any:
     return torch.linalg.vector_norm(a, dim=0).clamp_min(least(torch, a))
 
 
+def root(xp: Any, square: Any) -> Any:
+    """The square root, whose gradient at 0 is 0."""
+    if xp is np:
+        return np.sqrt(square)
+    return torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
+
+
 def least(xp: Any, a: Any) -> float:
     """The least number that can be squared in the dtype of ``a``."""
     return float(xp.finfo(a.dtype).tiny) ** 0.5
@@ -86,8 +92,13 @@ def _components(xp: Any, x: Tensor, ndim: int, time: bool, root: Any) -> Any:
         x = x.reshape((1,) * (ndim - x.ndim) + x.shape)
     if xp is torch:
         return root * x.movedim(-1, 0)[time:].to(working(x))
-    components = np.ascontiguousarray(x.numpy().transpose(_turned(ndim))[time:], dtype=np.float64)
+    components = np.ascontiguousarray(_array(x).transpose(_turned(ndim))[time:], dtype=np.float64)
     return components if root == 1 else root * components
+
+
+def _array(x: Tensor) -> np.ndarray:
+    """A tensor as an array; numpy has no bfloat16."""
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
 
 
 @cache
@@ -125,11 +136,13 @@ class _Evaluation(Function):
         made, ctx.root, ctx.arguments, ctx.results, ctx.left = _forward(
             kernel, ctx.xp, fixed, tuple(x.detach() for x in rows)
         )
+        ctx.save_for_backward(*rows)
         return made
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            return _differentiable(ctx, grad)
         xp, ndim = ctx.xp, ctx.arguments[0].ndim
         grads_out = _split(xp, grad, ctx.results, ndim, ctx.arguments[0].dtype)
         grads_in = ctx.kernel.backward(xp, *ctx.left, *grads_out)
@@ -149,10 +162,20 @@ class _Evaluation(Function):
         return None, in_curvature, *rows
 
 
+def _differentiable(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients that have gradients, for which the formula is run again as operations of torch."""
+    made, *_ = _forward(ctx.kernel, torch, ctx.curvature, ctx.saved_tensors)
+    of = (None, ctx.curvature, *ctx.saved_tensors)
+    needed = [i for i, wanted in enumerate(ctx.needs_input_grad) if wanted]
+    grads = torch.autograd.grad(made, [of[i] for i in needed], grad, create_graph=True)
+    given = dict(zip(needed, grads, strict=True))
+    return tuple(given.get(i) for i in range(len(of)))
+
+
 def _split(xp: Any, grad: Tensor, results: tuple[Any, ...], ndim: int, dtype: Any) -> list[Any]:
     """The gradient in the rows as that in each result."""
     if len(results) == 1 and results[0].ndim < ndim:
-        return [grad.numpy() if xp is np else grad.to(dtype)]
+        return [_array(grad) if xp is np else grad.to(dtype)]
     components, parts, start = _components(xp, grad, ndim, False, 1.0), [], 0
     for result in results:
         end = start + (len(result) if result.ndim == ndim else 1)

@@ -175,7 +175,7 @@ class Sphere(Manifold, name="sphere"):
         finite = contains_finite(x, self.ambient_dim)
         if not finite[0] or x.numel() == 0:
             return finite
-        worst = float((torch.linalg.vector_norm(x.double(), dim=-1) - 1).abs().max())
+        worst = float((torch.linalg.vector_norm(x.detach().double(), dim=-1) - 1).abs().max())
         if worst > atol:
             return False, f"points must have length 1; the worst is off by {worst:.3g}, more than {atol:g}."
         return True, ""
