@@ -7,7 +7,8 @@ from math import log
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
+from torch.nn import functional
 
 from curvi.distributions import WrappedNormal, tangent_coordinates
 from curvi.latent._base import LatentSpace
@@ -30,11 +31,34 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
     smoothly, :math:`7 \tanh(r / 7)` in units of the radius of curvature, to where float32 keeps distances; the others
     are :math:`\log(\sigma^2 - 10^{-4})`, limited to a standard deviation of 2 of the same units. The prior is the
     wrapped normal of scale 1 at the origin :cite:p:`Nagano2019`. There is no closed divergence between the two: it is
-    estimated from the draw that is decoded. The decoder is given tangent coordinates at the origin.
+    estimated from the draw that is decoded.
+
+    The decoder is given tangent coordinates at the origin, and how far the point lies from learned hyperplanes,
+    :math:`\operatorname{arsinh}(\sqrt{c} \langle w, z \rangle) / \sqrt{c}` with the point on the hyperboloid: what
+    linear functions are to flat space :cite:p:`Ganea2018,Mathieu2019`. Tangent coordinates alone crowd far points
+    together, whose angles hardly differ.
+
+    Parameters
+    ----------
+    manifold
+        The space in one of its charts.
+    n_hyperplanes
+        How many hyperplanes there are; 0 leaves tangent coordinates only.
     """
 
     has_prior = True
     manifold: Hyperbolic
+
+    def __init__(self, manifold: Hyperbolic, n_hyperplanes: int) -> None:
+        super().__init__()
+        if n_hyperplanes < 0:
+            raise ValueError(f"`n_hyperplanes` is {n_hyperplanes}; it must be 0 or more.")
+        self.manifold = manifold
+        self.n_params = 2 * manifold.dim
+        self.n_coordinates = manifold.dim + n_hyperplanes
+        # Normal vectors in all directions, the distances from the origin to either side of it and about 1/2.
+        orientation = torch.randn(n_hyperplanes, manifold.dim) / manifold.dim**0.5
+        self.hyperplanes = nn.Parameter(torch.cat([torch.randn(n_hyperplanes, 1) / 2, orientation], -1))
 
     def forward(self, raw: Tensor) -> WrappedNormal:
         """The posterior of raw codes ``(..., 2 dim)``."""
@@ -61,8 +85,13 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
         return {"loc": posterior.loc, "scale": posterior.scale}
 
     def coordinates(self, z: Tensor) -> Tensor:
-        """Tangent coordinates at the origin, ``(..., dim)``."""
-        return tangent_coordinates(self.manifold, z)
+        """Tangent coordinates at the origin and distances to the hyperplanes, ``(..., n_coordinates)``."""
+        tangent = tangent_coordinates(self.manifold, z)
+        if len(self.hyperplanes) == 0:
+            return tangent
+        root = self.manifold.curvature.sqrt()
+        height = functional.linear(self.manifold.to_lorentz(z) * root, self.hyperplanes)
+        return torch.cat([tangent, torch.asinh(height) / root], -1)
 
 
 class LorentzLatent(WrappedNormalLatent, name="lorentz"):
@@ -74,6 +103,8 @@ class LorentzLatent(WrappedNormalLatent, name="lorentz"):
         Intrinsic dimension :math:`d \ge 1`.
     curvature, learn_curvature
         The magnitude :math:`c > 0` of the curvature :math:`-c`, and whether it is learned.
+    n_hyperplanes
+        Hyperplanes whose distances the decoder is given, at least 0.
 
     Examples
     --------
@@ -83,10 +114,10 @@ class LorentzLatent(WrappedNormalLatent, name="lorentz"):
     torch.Size([5, 3])
     """
 
-    def __init__(self, dim: int, *, curvature: float = 1.0, learn_curvature: bool = False) -> None:
-        super().__init__()
-        self.manifold = Lorentz(dim, curvature, learn_curvature=learn_curvature)
-        self.n_params, self.n_coordinates = 2 * dim, dim
+    def __init__(
+        self, dim: int, *, curvature: float = 1.0, learn_curvature: bool = False, n_hyperplanes: int = 64
+    ) -> None:
+        super().__init__(Lorentz(dim, curvature, learn_curvature=learn_curvature), n_hyperplanes)
 
 
 class PoincareLatent(WrappedNormalLatent, name="poincare"):
@@ -98,6 +129,8 @@ class PoincareLatent(WrappedNormalLatent, name="poincare"):
         Intrinsic dimension :math:`d \ge 1`.
     curvature, learn_curvature
         The magnitude :math:`c > 0` of the curvature :math:`-c`, and whether it is learned.
+    n_hyperplanes
+        Hyperplanes whose distances the decoder is given, at least 0.
 
     Examples
     --------
@@ -107,10 +140,10 @@ class PoincareLatent(WrappedNormalLatent, name="poincare"):
     torch.Size([5, 2])
     """
 
-    def __init__(self, dim: int, *, curvature: float = 1.0, learn_curvature: bool = False) -> None:
-        super().__init__()
-        self.manifold = Poincare(dim, curvature, learn_curvature=learn_curvature)
-        self.n_params, self.n_coordinates = 2 * dim, dim
+    def __init__(
+        self, dim: int, *, curvature: float = 1.0, learn_curvature: bool = False, n_hyperplanes: int = 64
+    ) -> None:
+        super().__init__(Poincare(dim, curvature, learn_curvature=learn_curvature), n_hyperplanes)
 
 
 def _tanh_ratio(r: Tensor) -> Tensor:
