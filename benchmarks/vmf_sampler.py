@@ -20,6 +20,7 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ class Ours(Sampler):
 class Scipy(Sampler):
     """Rejection in numpy, one law a call."""
 
-    name, law, gradient = "scipy vonmises_fisher", VonMisesFisher, False
+    name, law, gradient = f"scipy {version('scipy')} vonmises_fisher", VonMisesFisher, False
 
     def draw(self, loc: torch.Tensor, kappa: torch.Tensor) -> torch.Tensor:
         law = stats.vonmises_fisher(loc[0].double().numpy(), float(kappa.median()))
@@ -82,6 +83,7 @@ class PowerSphericalPackage(Sampler):
 
     def __init__(self) -> None:
         self._make = importlib.import_module("power_spherical").PowerSpherical
+        self.name = f"power_spherical {version('power_spherical')}"
 
     def draw(self, loc: torch.Tensor, kappa: torch.Tensor) -> torch.Tensor:
         return self._make(loc, kappa, validate_args=False).rsample()
