@@ -621,6 +621,38 @@ def test_extreme_parameters_give_finite_numbers(mean, log_scale, log_curvature, 
             assert bool(torch.isfinite(gradient).all())
 
 
+@pytest.mark.parametrize("chart", CHARTS)
+@pytest.mark.parametrize("learn", [False, True])
+def test_no_device_is_waited_for(chart, learn):
+    # Tensors without numbers raise an error where somebody asks for one.
+    space = chart(3, 0.7, learn_curvature=learn).to("meta")
+    mean, scale = (torch.ones(5, 3, device="meta", requires_grad=True) for _ in range(2))
+    q = WrappedNormal.from_tangent(space, mean, scale, validate_args=False)
+    one = torch.ones(3, device="meta")
+    z = q.rsample((4,))
+    total = q.log_prob(z).sum() + q.log_prob(z.clone()).sum() + z.sum() + tangent_coordinates(space, z).sum()
+    for p in (
+        WrappedNormal.at_origin(space, one, validate_args=False),
+        WrappedNormal.from_tangent(space, one, one, validate_args=False),
+    ):
+        total = total + kl_divergence(q, p).sum()
+    total.backward()
+    assert mean.grad.shape == scale.grad.shape == (5, 3)
+
+
+def test_half_precision_is_worked_on_in_more():
+    torch.manual_seed(0)
+    space = Lorentz(2)
+    mean, scale = torch.randn(4, 2), 0.5 + torch.rand(4, 2)
+    q = WrappedNormal.from_tangent(space, mean.bfloat16().requires_grad_(), scale.bfloat16())
+    z = q.rsample()
+    assert z.dtype == q.log_prob(z).dtype == torch.bfloat16
+    kl = kl_divergence(q, WrappedNormal.at_origin(space, torch.ones(2, dtype=torch.bfloat16)))
+    assert kl.dtype == torch.bfloat16
+    kl.sum().backward()
+    assert bool(torch.isfinite(q.tangent_loc.grad).all())
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("chart", CHARTS)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curvi.manifolds import _translate
+from curvi.manifolds import _radial
 from curvi.manifolds._translate import translate
 
 LENGTHS = (1e-6, 1e-3, 0.1, 1.0, 5.0, 10.0, 20.0, 40.0, 80.0)
@@ -143,7 +143,8 @@ def test_no_input_gives_nan(m, v, single):
 
 def test_a_device_without_double_is_a_little_less_accurate(monkeypatch):
     # The path in single precision, on the CPU.
-    monkeypatch.setattr(_translate, "_WITHOUT_DOUBLE", {"cpu"})
+    monkeypatch.setattr(_radial, "_WITHOUT_DOUBLE", {"cpu"})
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     torch.manual_seed(0)
     m, v = (x.requires_grad_() for x in vectors(None, torch.float32))
     t = translate(m, v, 1.0)
@@ -153,3 +154,10 @@ def test_a_device_without_double_is_a_little_less_accurate(monkeypatch):
     assert float(((t.detach() - exact).norm(dim=-1) / exact.norm(dim=-1)).max()) < 1e-5
     for gradient in torch.autograd.grad(t.sum(), (m, v)):
         assert bool(torch.isfinite(gradient).all())
+
+
+def test_gradients_have_gradients():
+    torch.manual_seed(0)
+    m, v = torch.randn(2, 4, 3, dtype=torch.float64)
+    curvature = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(translate, (m.requires_grad_(), v.requires_grad_(), curvature))

@@ -175,7 +175,8 @@ def _radius(xp: Any, root: Any, x: Any) -> Any:
 def _vectors(xp: Any, x: Tensor, ndim: int, dtype: torch.dtype) -> Any:
     """Rows ``(..., dim)`` as ``(dim, ...)`` with ``ndim`` axes, in ``dtype``."""
     if xp is np:
-        values = x.detach().numpy()
+        # numpy has no bfloat16.
+        values = (x.float() if x.dtype == torch.bfloat16 else x).detach().numpy()
         vectors: Any = np.array(values.T if values.ndim < 3 else np.moveaxis(values, -1, 0), np.float64, order="C")
     else:
         vectors = x.detach().movedim(-1, 0).to(dtype)

@@ -315,9 +315,14 @@ def _wrapped_wrapped(q: WrappedNormal, p: WrappedNormal) -> Tensor:
         raise ValueError(f"a divergence needs two distributions on one space; got {space!r} and {p.manifold!r}.")
     curvature, last = space.curvature, q._last
     noise = q._noise(Size()) if last is None else last.noise
-    if last is not None and last.state[1:] == q._state() and last.tangent.requires_grad >= torch.is_grad_enabled():
+    if (
+        last is not None
+        and last.state[1:] == q._state()
+        and (last.tangent.requires_grad or not torch.is_grad_enabled())
+    ):
         t = last.tangent
     else:
+        # The same draw, but of parameters that have changed since, or without the gradient that is wanted now.
         t = CarriedPoint.apply(q.tangent_loc, q.scale, curvature, noise)
     samples = noise.ndim - q.scale.ndim
     shape = broadcast(q.batch_shape, p.batch_shape)

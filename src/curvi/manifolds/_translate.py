@@ -14,16 +14,13 @@ Everything is held divided by :math:`e^{a+b}`, so that nothing overflows.
 
 from __future__ import annotations
 
-from math import log, sqrt
+from math import log
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
-_WITHOUT_DOUBLE = frozenset({"mps"})
+from curvi.manifolds._kernel import Kernel, evaluate, least, root
 
 
 class Translation(NamedTuple):
@@ -60,7 +57,8 @@ def carry(xp: Any, m: Any, v: Any) -> Translation:
     u = d + n
     h = (u * u).sum(0) * 0.5
     gap, total = a - b, a + b
-    sinh_gap = xp.exp(abs(gap) - total) * xp.expm1(-2 * abs(gap)) * xp.sign(gap) * -0.5
+    size = abs(gap)
+    sinh_gap = xp.exp(size - total) * xp.expm1(-2 * size) * xp.sign(gap) * -0.5
     one, sinh_b = xp.expm1(-a), xp.expm1(-2 * b) * -0.5
     w = (sinh_gap + h * sinh_b * one * one * 0.5) * d + (sinh_b * (one + 1)) * u
     spatial = _length(xp, w, tiny)
@@ -97,21 +95,33 @@ def pull_back(xp: Any, at: Translation, g: Any) -> tuple[Any, Any]:
     return in_m, in_v
 
 
-def in_curvature(at: Translation, g: Any, in_m: Any, in_v: Any, root: Any) -> Any:
-    """The gradient in the curvature, ``(...)``, from those in t, m and v: t = T(s m, s v) / s with s = sqrt(c)."""
+def in_curvature(at: Translation, g: Any, in_m: Any, in_v: Any, s: Any) -> Any:
+    """The gradient in the curvature, ``(...)``, from those in t, m and v, for t = T(s m, s v) / s with s = sqrt(c)."""
     change = (in_m * at.d).sum(0) * at.a + (in_v * at.n).sum(0) * at.b - (g * at.direction).sum(0) * at.radius
-    return change / (2 * root**3)
+    return change / (2 * s**3)
 
 
 def _limits(xp: Any, x: Any) -> tuple[float, float]:
     """The least length whose square is a number, and the greatest whose exponential has one."""
-    limits = xp.finfo(x.dtype)
-    return float(limits.tiny) ** 0.5, 0.45 * log(float(limits.max))
+    return least(xp, x), 0.45 * log(float(xp.finfo(x.dtype).max))
 
 
-def _length(xp: Any, x: Any, least: float) -> Any:
-    length = xp.sqrt((x * x).sum(0))
-    return length.clamp_min(least) if xp is torch else xp.maximum(length, least)
+def _length(xp: Any, x: Any, tiny: float) -> Any:
+    length = root(xp, (x * x).sum(0))
+    return length.clamp_min(tiny) if xp is torch else xp.maximum(length, tiny)
+
+
+def _forward(xp: Any, _dtype: torch.dtype, m: Any, v: Any) -> tuple[tuple[Any], tuple[Any, ...]]:
+    at = carry(xp, m, v)
+    return (at.radius * at.direction,), at
+
+
+def _backward(xp: Any, *left: Any) -> tuple[Any, Any]:
+    *at, g = left
+    return pull_back(xp, Translation(*at), g)
+
+
+_TRANSLATE = Kernel(_forward, _backward)
 
 
 def translate(m: Tensor, v: Tensor, curvature: Tensor | float) -> Tensor:
@@ -121,8 +131,9 @@ def translate(m: Tensor, v: Tensor, curvature: Tensor | float) -> Tensor:
     velocity that has the coordinates ``v`` at the origin and is carried to the point in parallel, along the geodesic.
     The inverse in ``v`` is ``translate(-m, t, curvature)``.
 
-    Computed in float64 where the device has it, and returned in the dtype of the vectors; good to its rounding for
-    points at any distance. All gradients are right, also where a vector is 0 or the point is the origin.
+    Computed in float64 where the device has it, and returned in the dtype of the vectors, right to its rounding at any
+    distance (opposite vectors, which cancel, up to a length of :math:`150 / \sqrt{c}` each). All gradients are right,
+    also where a vector is 0 or the point is the origin.
 
     Parameters
     ----------
@@ -148,55 +159,4 @@ def translate(m: Tensor, v: Tensor, curvature: Tensor | float) -> Tensor:
     if m.dtype != v.dtype:
         dtype = torch.promote_types(m.dtype, v.dtype)
         m, v = m.to(dtype), v.to(dtype)
-    return _Translate.apply(m, v, curvature)
-
-
-class _Translate(Function):
-    @staticmethod
-    def forward(ctx: Any, m: Tensor, v: Tensor, curvature: Tensor | float) -> Tensor:
-        # On the CPU the calls of numpy cost a third of those of torch.
-        xp = np if m.device.type == "cpu" and not torch.compiler.is_compiling() else torch
-        dtype = torch.float32 if m.device.type in _WITHOUT_DOUBLE else torch.float64
-        root = _root(xp, curvature, dtype)
-        ndim = max(m.ndim, v.ndim)
-        at = carry(xp, *(root * _components(xp, x, ndim, dtype) for x in (m, v)))
-        ctx.xp, ctx.shapes = xp, (m.shape, v.shape)
-        if xp is np:
-            ctx.at = root, at
-        else:
-            ctx.save_for_backward(root, *at)
-        ctx.curvature = (curvature.shape, curvature.dtype) if isinstance(curvature, Tensor) else None
-        return _rows(xp, at.direction * (at.radius / root), m.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        xp = ctx.xp
-        root, at = ctx.at if xp is np else (ctx.saved_tensors[0], Translation(*ctx.saved_tensors[1:]))
-        g = _components(xp, grad, grad.ndim, torch.float64 if xp is np else root.dtype)
-        gradients = pull_back(xp, at, g)
-        change = None
-        if ctx.needs_input_grad[2]:
-            shape, dtype = ctx.curvature
-            change = torch.as_tensor(in_curvature(at, g, *gradients, root).sum()).to(dtype).reshape(shape)
-        in_m, in_v = (
-            _rows(xp, x, grad.dtype).sum_to_size(shape) for x, shape in zip(gradients, ctx.shapes, strict=True)
-        )
-        return in_m, in_v, change
-
-
-def _root(xp: Any, curvature: Tensor | float, dtype: torch.dtype) -> Any:
-    if xp is np:
-        return sqrt(curvature)
-    return torch.as_tensor(curvature, dtype=dtype).detach().sqrt()
-
-
-def _components(xp: Any, x: Tensor, ndim: int, dtype: torch.dtype) -> Any:
-    """Rows ``(..., dim)`` as ``(dim, ...)`` with ``ndim`` axes."""
-    x = x.detach().reshape((1,) * (ndim - x.ndim) + x.shape).movedim(-1, 0).to(dtype).contiguous()
-    return x.numpy() if xp is np else x
-
-
-def _rows(xp: Any, x: Any, dtype: torch.dtype) -> Tensor:
-    """The inverse of :func:`_components`."""
-    return (torch.from_numpy(x) if xp is np else x).movedim(0, -1).to(dtype).contiguous()
+    return evaluate(_TRANSLATE, curvature, m, v)
