@@ -74,7 +74,7 @@ def pull_back(xp: Any, pole: Any, depth: Tensor, z: Any, grad: Tensor) -> tuple[
     """
     y, g = enter(xp, depth), components(xp, enter(xp, grad, depth.dtype))
     along, cosine = dot(xp, g, pole), 1 - y
-    # dz/dy = (cos z - mu) / sin^2, by the difference of z and mu, whose rounding is that of small numbers near the pole;
-    # the least number is for the pole itself.
+    # dz/dy = (cos z - mu) / sin^2, by the difference of z and mu, whose rounding is that of small numbers near the
+    # pole; the least number is for the pole itself.
     grad_depth = (cosine * dot(xp, g, z - pole) - y * along) / (y * (2 - y) + 1e-37)
     return leave(xp, rows(xp, add_product(xp, g * cosine, z, -along))), leave(xp, grad_depth)

@@ -30,7 +30,10 @@ class PowerSpherical(Zonal):
     space at :math:`\mu` where :math:`\kappa` is large. Half the depth, :math:`(1 - \langle \mu, z \rangle) / 2`, has
     the law :math:`\mathrm{Beta}(\tfrac{m-1}{2}, \tfrac{m-1}{2} + \kappa)`. Draws are exact, and differentiable in both
     parameters: in :math:`\mu` by rotation, in :math:`\kappa` by implicit reparameterisation :cite:p:`Figurnov2018`.
-    Normaliser, entropy and divergences are computed in float64 and returned in the dtype of the parameters.
+    Normaliser, entropy and divergences are computed in float64 and returned in the dtype of the parameters. Closed are
+    the divergences from and of the uniform distribution, from a von Mises-Fisher distribution, and from another power
+    spherical distribution with the same direction; for two directions one integral is left, which a quadrature computes
+    to 1e-9 of its value.
 
     Parameters
     ----------
