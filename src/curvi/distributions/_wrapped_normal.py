@@ -254,8 +254,8 @@ _ORIGINS: Drawn[_Origin] = Drawn()
 def tangent_coordinates(manifold: Hyperbolic, points: Tensor) -> Tensor:
     """Tangent coordinates at the origin, ``(..., dim)``; of draws of :class:`WrappedNormal` those they were made from.
 
-    The same as ``manifold.log0(points)`` for all other points; for draws it is exact at every radius in every chart,
-    and its gradient does not pass through the points.
+    The same as ``manifold.log0(points)`` for all other points, and in graphs that are compiled; for draws it is exact
+    at every radius in every chart, and its gradient does not pass through the points.
 
     Parameters
     ----------
