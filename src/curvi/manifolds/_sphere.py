@@ -80,11 +80,14 @@ class Sphere(Manifold, name="sphere"):
     def log(self, x: Tensor, y: Tensor) -> Tensor:
         r"""The vector at ``x`` as long as the angle, at most :math:`\pi`, towards ``y``, ``(..., dim + 1)``."""
         # Of y, y - x and y + x, which have one tangent part, the shortest has the least to lose.
-        u = _tangent(x, _tangent(x, torch.where((x * y).sum(-1, keepdim=True) < 0, y + x, y - x)))
+        gap, total = y - x, y + x
+        near, far = (torch.linalg.vector_norm(side, dim=-1, keepdim=True) for side in (gap, total))
+        u = _tangent(x, _tangent(x, torch.where(near > far, total, gap)))
         sine = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
-        angle = _angle(x, y)[..., None]
-        u = torch.where(sine > 0, u * (angle / torch.where(sine > 0, sine, 1.0)), u)
-        return torch.where((sine == 0) & (angle > 1.0), pi * _any_tangent(x), u)
+        angle, straight = 2 * torch.atan2(near, far), sine == 0
+        u = u * torch.where(straight, 1.0, angle / torch.where(straight, 1.0, sine))
+        opposite = straight & (near > far)
+        return torch.where(opposite, pi * _any_tangent(x), u) if _occurs(opposite) else u
 
     def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
         r""":math:`u - 2 s \langle s, u\rangle / \lVert s\rVert^2` with :math:`s = x + y`, ``(..., dim + 1)``.
@@ -92,9 +95,14 @@ class Sphere(Manifold, name="sphere"):
         On vectors that are tangent at ``x`` this reflection agrees with the rotation that takes ``x`` to ``y``.
         """
         s = x + y
-        s = torch.where((s == 0).all(-1, keepdim=True), _any_tangent(x), s)
-        s = s / torch.linalg.vector_norm(s, dim=-1, keepdim=True)
-        return u - 2 * s * (s * u).sum(-1, keepdim=True)
+        square = (s * s).sum(-1, keepdim=True)
+        opposite = square < torch.finfo(s.dtype).tiny ** 0.5
+        if _occurs(opposite):
+            size = s.detach().abs().amax(-1, keepdim=True)
+            other = torch.where(size == 0, _any_tangent(x), s / torch.where(size == 0, 1.0, size))
+            s = torch.where(opposite, other, s)
+            square = (s * s).sum(-1, keepdim=True)
+        return u - s * ((s * u).sum(-1, keepdim=True) * 2 / square)
 
     def exp0(self, v: Tensor) -> Tensor:
         r""":math:`(\cos r, \sin(r)\, v / \lVert v \rVert)` with :math:`r = \lVert v \rVert / R`, ``(..., dim + 1)``."""
@@ -194,6 +202,11 @@ def _angle(x: Tensor, y: Tensor) -> Tensor:
     """The angle between unit rows, as accurate at 0 and at pi as in between."""
     near, far = torch.linalg.vector_norm(x - y, dim=-1), torch.linalg.vector_norm(x + y, dim=-1)
     return 2 * torch.atan2(near, far)
+
+
+def _occurs(rare: Tensor) -> bool:
+    """Whether anything is true, so that a rare case must be computed; unknown, and so yes, without looking."""
+    return rare.device.type != "cpu" or torch.compiler.is_compiling() or bool(rare.any())
 
 
 def _tangent(x: Tensor, u: Tensor) -> Tensor:
