@@ -221,7 +221,7 @@ def _add_train(commands: Any) -> None:
     add("--n-top-genes", type=int, metavar="N", help="train on the N most variable genes (scanpy's seurat_v3)")
     add = parser.add_argument_group("model and training").add_argument
     add("--preset", help="constructor arguments under the name of a published model, such as scphere")
-    add("--latent", help="latent space: vmf, normal, delta, ... (default: vmf)")
+    add("--latent", help="latent space: vmf, power_spherical, lorentz, poincare, normal, delta, ... (default: vmf)")
     add("--n-latent", type=int, metavar="N", help="its intrinsic dimension (default: 2)")
     add("--likelihood", help="nb, zinb, poisson, normal, student_t, ... (default: nb)")
     add("--max-epochs", type=int, dest="train.max_epochs", metavar="N", help="passes over the training cells")
@@ -286,7 +286,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _add_plot(commands: Any) -> None:
-    parser = _command(commands, "plot", _plot, "draw an embedding: a globe for the 2-sphere, else two coordinates")
+    parser = _command(commands, "plot", _plot, "draw an embedding: a globe, a hyperbolic disk, else two coordinates")
     _add_input(parser)
     parser.add_argument("--basis", metavar="KEY", help="key of obsm (default: X_curvi)")
     parser.add_argument("--color", action="append", metavar="NAME", help="column of obs or gene; repeatable")

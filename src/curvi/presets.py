@@ -23,3 +23,10 @@ scphere: dict[str, Any] = {
 }
 """The architecture of scPhere :cite:p:`Ding2021`: encoder 128-64-32, decoder 32-128, ELU, batch normalisation after the
 activation, log-transformed input of unit length, batch vectors given to encoder and decoder input, thinning penalty."""
+
+hyperbolic: dict[str, Any] = scphere | {
+    "latent": "lorentz",
+    "unit_norm_input": False,
+    "latent_kwargs": None,
+}
+"""The same in hyperbolic space, as scPhere has it for trajectories, with input of any length."""

@@ -96,3 +96,12 @@ def test_bad_latent_spaces(cells, arguments, message):
     curvi.CurviVAE.setup_anndata(cells)
     with pytest.raises(ValueError, match=re.escape(message)):
         curvi.CurviVAE(cells, **arguments)
+
+
+@pytest.mark.parametrize("preset", ["scphere", "hyperbolic"])
+def test_presets(cells, quiet, preset):
+    curvi.CurviVAE.setup_anndata(cells, batch_key=["patient", "condition"])
+    model = curvi.CurviVAE(cells, **getattr(curvi.presets, preset))
+    model.train(max_epochs=1, **quiet)
+    inside, reason = model.manifold.contains(torch.from_numpy(model.get_latent_representation()))
+    assert inside, reason

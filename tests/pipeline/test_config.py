@@ -114,7 +114,7 @@ def test_unknown_keys_are_named_with_the_known():
         ({"batch_key": ["patient", 2]}, "`batch_key` is .*; expected a string or a list of strings"),
         ({"train": 5}, "`train` is 5; expected a table"),
         ({"n_top_genes": 0}, "`n_top_genes` is 0; it must be at least 1"),
-        ({"preset": "scPhere"}, "unknown preset 'scPhere'; the known presets are 'scphere'"),
+        ({"preset": "scPhere"}, "unknown preset 'scPhere'; the known presets are 'scphere', 'hyperbolic'"),
         ({"latent": "vmf", "model": {"latent": "normal"}}, "'latent' is given both by itself and in `model`"),
     ],
 )
