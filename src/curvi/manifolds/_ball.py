@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from curvi.manifolds._kernel import Kernel, dot, length, root
+from curvi.manifolds._kernel import Kernel, dot, drawn_back, length, root, slope_of_r_by_sinh
 
 
 def _dist(xp: Any, dtype: torch.dtype, x: Any, y: Any) -> Any:
@@ -31,37 +31,82 @@ def _dist_backward(xp: Any, x: Any, y: Any, gap: Any, square: Any, by_a: Any, by
 
 
 def _log(xp: Any, dtype: torch.dtype, x: Any, y: Any) -> Any:
-    gap, by_b = y - x, 1 / (1 - dot(xp, y, y))
-    A, size = 1 - dot(xp, x, x), length(xp, gap)
-    r = xp.arcsinh(size * xp.sqrt(by_b / A)) * 2
-    scale = r / xp.sinh(r) * by_b
-    return ((scale * A) * gap - (scale * size * size) * x,), ()
+    gap, A, B = y - x, 1 - dot(xp, x, x), 1 - dot(xp, y, y)
+    square = dot(xp, gap, gap)
+    chord = root(xp, square / (A * B))
+    r, sinh_r = xp.arcsinh(chord) * 2, 2 * chord * xp.sqrt(chord * chord + 1)
+    scale = xp.where(chord > 0, r / xp.where(chord > 0, sinh_r, 1.0), 1.0) / B
+    return ((scale * A) * gap - (scale * square) * x,), (x, y, gap, A, B, square, r, sinh_r, scale)
+
+
+def _log_backward(xp: Any, *left_and_grads: Any) -> Any:
+    x, y, gap, A, B, square, r, sinh_r, scale, g = left_and_grads
+    along, across = dot(xp, g, gap), dot(xp, g, x)
+    total = A * along - square * across
+    # Gradients in the square of the chord, in the square of the gap, and in the gaps to the edge.
+    in_chord = 2 * total / B * slope_of_r_by_sinh(xp, r, sinh_r)
+    by_gaps = in_chord / (A * B)
+    in_square = by_gaps - scale * across
+    in_a, in_b = scale * along - by_gaps * square / A, -(by_gaps * square + total * scale) / B
+    v = (scale * A) * g + (2 * in_square) * gap
+    return (-2 * in_a) * x - v - (scale * square) * g, v - (2 * in_b) * y
 
 
 def _exp(xp: Any, dtype: torch.dtype, x: Any, u: Any) -> Any:
     A, size = 1 - dot(xp, x, x), length(xp, u)
-    half = size / A
-    tanh = xp.tanh(half)
-    q = x + (tanh / size) * u
-    s = dot(xp, q, q)
-    y = (A * q + s * x) / (s + A / xp.cosh(xp.clip(half, None, 300.0)) ** 2)
-    return (_inside(xp, dtype, y),), ()
+    tanh = xp.tanh(size / A)
+    share = tanh / size
+    q = x + share * u
+    square, slope = dot(xp, q, q), 1 / xp.cosh(xp.clip(size / A, None, 300.0)) ** 2
+    by_sum = 1 / (square + A * slope)
+    y = (A * by_sum) * q + (square * by_sum) * x
+    # Drawn back where rounding could put points on the edge.
+    far = xp.clip((1 - 4 * torch.finfo(dtype).eps) / length(xp, y), None, 1.0)
+    y = far * y
+    return (y,), (x, u, A, size, tanh, share, q, square, slope, by_sum, far, y)
 
 
-def _inside(xp: Any, dtype: torch.dtype, y: Any) -> Any:
-    """Points, drawn back where rounding to ``dtype`` could put them on the edge."""
-    return y * xp.clip((1 - 4 * torch.finfo(dtype).eps) / length(xp, y), None, 1.0)
+def _exp_backward(xp: Any, *left_and_grads: Any) -> Any:
+    x, u, A, size, tanh, share, q, square, slope, by_sum, far, y, g = left_and_grads
+    g = by_sum * drawn_back(xp, g, y, far)
+    e = dot(xp, g, y) / far
+    # Gradients in the gap to the edge, in the square of q, and in the slope of the hyperbolic tangent.
+    in_a, in_square, in_slope = dot(xp, g, q) - e * slope, dot(xp, g, x) - e, -e * A
+    v = A * g + (2 * in_square) * q
+    along = dot(xp, v, u)
+    in_half = slope * (along / size - 2 * tanh * in_slope)
+    in_a = in_a - in_half * size / (A * A)
+    radial = along * (slope / A - share) / (size * size) - 2 * tanh * slope * in_slope / (A * size)
+    return v + square * g - (2 * in_a) * x, share * v + radial * u
 
 
 def _transport(xp: Any, dtype: torch.dtype, x: Any, y: Any, u: Any) -> Any:
     A, B, gap = 1 - dot(xp, x, x), 1 - dot(xp, y, y), y - x
-    s, eta, xi = dot(xp, gap, gap), dot(xp, gap, u), dot(xp, x, u)
-    turn, share = 2 / (A * B + s), B / A
-    turn = turn * share
-    return (share * u + (turn * (A * eta - s * xi)) * x - (turn * ((1 - A) * eta + (B + s) * xi)) * gap,), ()
+    square, eta, xi = dot(xp, gap, gap), dot(xp, gap, u), dot(xp, x, u)
+    share = B / A
+    turn = 2 * share / (A * B + square)
+    on_x, on_gap = A * eta - square * xi, (1 - A) * eta + (B + square) * xi
+    made = share * u + (turn * on_x) * x - (turn * on_gap) * gap
+    return (made,), (x, y, u, A, B, gap, square, eta, xi, share, turn, on_x, on_gap)
+
+
+def _transport_backward(xp: Any, *left_and_grads: Any) -> Any:
+    x, y, u, A, B, gap, square, eta, xi, share, turn, on_x, on_gap, g = left_and_grads
+    of_x, of_gap = dot(xp, g, x), dot(xp, g, gap)
+    e = (on_x * of_x - on_gap * of_gap) * turn
+    by_sum = 1 / (A * B + square)
+    # Gradients in the share, and in the products from which the rotation is made.
+    in_share, fading, both = dot(xp, g, u) + e / share, -e * by_sum, turn * (of_x + of_gap)
+    in_a = fading * B + both * eta - in_share * share / A
+    in_b = fading * A - turn * of_gap * xi + in_share / A
+    in_square = fading - both * xi
+    in_eta, in_xi = A * both - turn * of_gap, -square * both - turn * of_gap * B
+    v = in_eta * u + (2 * in_square) * gap - (turn * on_gap) * g
+    in_x = in_xi * u + (turn * on_x) * g - (2 * in_a) * x - v
+    return in_x, v - (2 * in_b) * y, share * g + in_eta * gap + in_xi * x
 
 
 DIST = Kernel(_dist, _dist_backward)
-LOG = Kernel(_log)
-EXP = Kernel(_exp)
-TRANSPORT = Kernel(_transport)
+LOG = Kernel(_log, _log_backward)
+EXP = Kernel(_exp, _exp_backward)
+TRANSPORT = Kernel(_transport, _transport_backward)

@@ -22,7 +22,7 @@ class Hyperbolic(Manifold, ABC):
     Its charts, :class:`Lorentz` and :class:`Poincare`, write the same points in different numbers: tangent coordinates
     at the origin, distances, translations and means are the same in both, and :meth:`to_poincare` and
     :meth:`to_lorentz` convert the points. In units of :math:`R = 1 / \sqrt{c}`, the Poincare ball has numbers for
-    points up to a distance of 15 from the origin in float32, and of 35 in float64; the hyperboloid up to 86 and 350.
+    points up to a distance of 15 from the origin in float32, and of 35 in float64; the hyperboloid up to 86 and 175.
 
     Parameters
     ----------

@@ -58,11 +58,29 @@ def length(xp: Any, a: Any) -> Any:
     return torch.linalg.vector_norm(a, dim=0).clamp_min(least(torch, a))
 
 
+def drawn_back(xp: Any, g: Any, y: Any, factor: Any) -> Any:
+    """The gradient in vectors that were made ``y`` by a factor up to 1, below 1 where they were made so long."""
+    if xp is np and np.all(factor == 1):
+        return g
+    radial = dot(xp, g, y) / xp.clip(dot(xp, y, y), least(xp, y), None)
+    return factor * (g - xp.where(factor < 1, radial, 0.0) * y)
+
+
 def root(xp: Any, square: Any) -> Any:
     """The square root, whose gradient at 0 is 0."""
     if xp is np:
         return np.sqrt(square)
     return torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
+
+
+def slope_of_r_by_sinh(xp: Any, r: Any, sinh_r: Any) -> Any:
+    """The derivative of r / sinh(r), divided by sinh(r), with a series where the difference would be rounding error."""
+    small = r < 0.15
+    s = xp.where(small, r * r, 0.0)
+    series = -1 / 3 + s * (2 / 15 - s * (2 / 63 - s * (4 / 675 - s * (2 / 2079))))
+    sinh_r = xp.where(small, 1.0, sinh_r)
+    # cosh(r) by sinh(r) keeps r apart from what overflows.
+    return xp.where(small, series, (1 - r * xp.sqrt(1 + 1 / (sinh_r * sinh_r))) / (sinh_r * sinh_r))
 
 
 def least(xp: Any, a: Any) -> float:

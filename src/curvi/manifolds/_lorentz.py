@@ -24,7 +24,7 @@ class Lorentz(Hyperbolic, name="lorentz"):
     run in float64 where the device has it, and results have the dtype of the points.
 
     The origin is :math:`(R, 0, \dots, 0)`. Distances are right to rounding up to the radii at which the numbers of
-    points end, :math:`86 R` in float32 and :math:`350 R` in float64, to which :meth:`exp0` and :meth:`exp` draw back
+    points end, :math:`86 R` in float32 and :math:`175 R` in float64, to which :meth:`exp0` and :meth:`exp` draw back
     what would lie beyond. A velocity far out is a long row that hides short differences: between points on opposite
     sides of the origin, at a distance :math:`r R`, the rounding :math:`\epsilon` of :meth:`log` grows to
     :math:`\epsilon e^r` where :meth:`exp` leads. Tangent coordinates at the origin, :meth:`translate0` and
@@ -85,7 +85,7 @@ class Lorentz(Hyperbolic, name="lorentz"):
         r""":math:`(R \cosh r, \sinh(r)\, v / r)` with :math:`r = \lVert v \rVert / R`, ``(..., dim + 1)``."""
         R, wide = self._radius(v), v.to(working(v))
         r = length(wide) / R
-        near = r.clamp_max(farthest(v.dtype))
+        near = r.clamp_max(farthest(v.dtype, wide.dtype))
         return torch.cat([R * torch.cosh(near), torch.sinh(near) / r * wide], -1).to(v.dtype)
 
     def log0(self, y: Tensor) -> Tensor:

@@ -31,9 +31,12 @@ def log_sinhc(r: Tensor) -> Tensor:
     return torch.where(small, series, safe + torch.log1p(-torch.exp(-2 * safe)) - log(2) - torch.log(safe))
 
 
-def farthest(dtype: torch.dtype) -> float:
-    """How far from the origin (in units of R) points on a hyperboloid have numbers in ``dtype``, and their squares."""
-    return min(log(torch.finfo(dtype).max) - 2.7, 350.0)
+def farthest(dtype: torch.dtype, within: torch.dtype) -> float:
+    """How far from the origin (in units of R) points on a hyperboloid have numbers in ``dtype``.
+
+    The formulas, in the dtype ``within``, hold squares of products of two points.
+    """
+    return min(log(torch.finfo(dtype).max) - 2.7, log(torch.finfo(within).max) / 4 - 2)
 
 
 def no_longer(x: Tensor, most: Any) -> Tensor:
