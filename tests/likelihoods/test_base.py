@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from curvi.likelihoods import Counts, Dispersion, Likelihood
+from curvi.likelihoods import Counts, Dispersion, Likelihood, UnitInterval
 
 N, F = 6, 5
 
@@ -43,12 +43,15 @@ def levels():
 def _data(likelihood):
     if isinstance(likelihood.observations, Counts):
         return torch.poisson(torch.full((N, F), 0.8)) + torch.eye(N, F) + torch.eye(F).sum(0).eq(2)
+    if isinstance(likelihood.observations, UnitInterval):
+        return torch.rand(N, F)
     return torch.randn(N, F)
 
 
 def test_known_names():
-    assert Likelihood.names()[:5] == ["nb", "normal", "poisson", "student_t", "zinb"]
-    with pytest.raises(ValueError, match="unknown likelihood 'nbinom'; the known names are 'nb', "):
+    known = {"nb", "zinb", "poisson", "normal", "student_t", "bernoulli", "continuous_bernoulli"}
+    assert known <= set(Likelihood.names())
+    with pytest.raises(ValueError, match="unknown likelihood 'nbinom'; the known names are '"):
         Likelihood.named("nbinom")
 
 
@@ -89,7 +92,7 @@ def test_samples_agree_with_moments(likelihood, levels):
 @pytest.mark.parametrize("reach", [0.0, 30.0, 1e4])
 def test_finite_at_extremes(likelihood, levels, size, reach):
     x = _data(likelihood)
-    x[0, 0] = 1e5
+    x[0, 0] = 1.0 if isinstance(likelihood.observations, UnitInterval) else 1e5
     raw = (reach * torch.randn(N, likelihood.n_params, F).sign()).requires_grad_()
     value = likelihood(raw, torch.full((N, 1), size), levels).log_prob(x)
     assert value.isfinite().all()

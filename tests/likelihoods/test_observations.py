@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from curvi.likelihoods import Counts, RealValues
+from curvi.likelihoods import Counts, RealValues, UnitInterval
 
 FORMATS = {
     "numpy": np.asarray,
@@ -33,6 +33,13 @@ def counts():
 def test_counts_pass(as_format, counts, dtype):
     Counts().check(as_format(counts.astype(dtype)), "nb", 0)
     RealValues().check(as_format(counts.astype(dtype)), "normal", 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, bool])
+def test_pixels_pass(as_format, counts, dtype):
+    UnitInterval().check(as_format((counts > 0).astype(dtype)), "bernoulli", 0)
+    UnitInterval().check(as_format(counts / 7), "bernoulli", 0)
+    UnitInterval().check(as_format(np.zeros((0, 4))), "bernoulli", 0)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +101,33 @@ def test_real_values_may_be_negative_and_fractional(as_format, counts):
     RealValues().check(as_format(counts - 0.5), "normal", 0)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            -0.5,
+            r"`X` has values outside \[0, 1\] \(-0.5 in row 13\); likelihood 'bernoulli' needs numbers from 0 to 1. ",
+        ),
+        (
+            255,
+            r"`X` has values outside \[0, 1\] \(255 in row 13\); .* `curvi.data.from_images`, or divide 8-bit .* 255",
+        ),
+        (np.nan, r"`X` has missing or infinite values \(first nan in row 13\); likelihood 'bernoulli' needs numbers"),
+        (np.inf, r"`X` has missing or infinite values \(first inf in row 13\); likelihood 'bernoulli' needs numbers"),
+    ],
+)
+def test_what_is_no_pixel(as_format, counts, value, message):
+    pixels = counts / 7
+    pixels[3, 1] = value
+    with pytest.raises(ValueError, match=message):
+        UnitInterval().check(as_format(pixels), "bernoulli", 10)
+
+
+def test_bytes_are_no_pixels(as_format, counts):
+    with pytest.raises(ValueError, match=r"outside \[0, 1\] \(7 in row 2\)"):
+        UnitInterval().check(as_format(counts.astype(np.uint8)), "bernoulli", 0)
+
+
 def test_what_is_no_number():
     with pytest.raises(ValueError, match="`X` has entries of type <U1; it must be a matrix of numbers"):
         RealValues().check(np.array([["a"]]), "normal", 0)
@@ -105,3 +139,5 @@ def test_what_networks_see():
     torch.testing.assert_close(Counts().size_factor(x), torch.tensor([[4.0], [2.0]]))
     assert RealValues().encoder_input(x) is x
     torch.testing.assert_close(RealValues().size_factor(x), torch.ones(2, 1))
+    assert UnitInterval().encoder_input(x) is x
+    torch.testing.assert_close(UnitInterval().size_factor(x), torch.ones(2, 1))

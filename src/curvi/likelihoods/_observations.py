@@ -77,6 +77,32 @@ class RealValues(Observations):
         )
 
 
+class UnitInterval(Observations):
+    """Numbers from 0 to 1, such as the pixels of a picture."""
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        """The data as they are."""
+        return x
+
+    def size_factor(self, x: Tensor) -> Tensor:
+        """One for each cell: brightness is on a scale of its own."""
+        return x.new_ones((*x.shape[:-1], 1))
+
+    def check(self, x: Any, likelihood: str, first_row: int) -> None:
+        """Raise unless all entries are finite and lie in [0, 1]."""
+        block = _Block(x, first_row)
+        remedy = (
+            f"likelihood {likelihood!r} needs numbers from 0 to 1. Load pictures with `curvi.data.from_images`, or "
+            "divide 8-bit pixels by 255."
+        )
+        block.check_finite(remedy)
+        if not block.values.size:
+            return
+        for position in (int(block.values.argmin()), int(block.values.argmax())):
+            if not 0 <= block.values[position] <= 1:
+                raise ValueError(f"`X` has values outside [0, 1] ({block.entry(position)}); {remedy}")
+
+
 class _Block:
     """Consecutive rows of a matrix: its stored entries ``values``, and which row each of them lies in."""
 
