@@ -78,6 +78,15 @@ def test_evidence(model):
     assert likelihood.mean() > elbo.mean()
 
 
+def test_every_parameter_is_used(model):
+    # Several processes that train together wait for the gradient of each of them.
+    module = model.module.train()
+    module.zero_grad()
+    _, _, output = module(next(iter(model._make_data_loader(model.adata, batch_size=64))))
+    output.loss.backward()
+    assert [name for name, parameter in module.named_parameters() if parameter.grad is None] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
