@@ -24,9 +24,7 @@ class Report:
     def __init__(self, title: str, command: str) -> None:
         machine = f"torch {torch.__version__}, numpy {np.__version__}, {torch.get_num_threads()} thread(s)"
         processor = platform.processor() or platform.machine()
-        self._page = [
-            f"---\norphan: true\n---\n\n# {title}\n\nWritten by `{command}` ({machine}, {processor}); not by hand.\n"
-        ]
+        self._page = [f"# {title}\n\nWritten by `{command}` ({machine}, {processor}); not by hand.\n"]
         print(machine)
 
     def table(self, title: str, head: list[str], rows: list[list[str]], note: str = "") -> None:
