@@ -311,6 +311,21 @@ def test_the_mean_balances_points_however_far_apart(chart, dim, radius):
         torch.testing.assert_close(manifold.log0(manifold.mean(x)), manifold.log0(x).mean(0), rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_the_mean_of_any_points_with_any_weights(seed):
+    torch.manual_seed(seed)
+    dim, n = int(torch.randint(1, 6, ())), int(torch.randint(2, 30, ()))
+    radius = 80.0 * (10 ** (-3 * torch.rand(n, 1, dtype=torch.float64)) if seed % 3 else 1.0)
+    space = Lorentz(dim)
+    x = space.exp0(radius * torch.nn.functional.normalize(torch.randn(n, dim, dtype=torch.float64), dim=-1))
+    weights = 10 ** (2 * (seed % 7) * torch.randn(n, dtype=torch.float64))
+    centre = space.mean(x, weights)
+    balance, reach = gradient_of_spread(space, centre, x, weights)
+    # The last digits of the direction of the mean, as its distance from the origin enlarges them.
+    digits = 1e-14 + 4e-16 * float(torch.exp(space.log0(centre).norm()))
+    assert float(balance.norm() / (1 + reach.max())) < 30 * digits
+
+
 def test_the_mean_of_very_far_points():
     plane = Lorentz(2)
     corners = 80 * torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)

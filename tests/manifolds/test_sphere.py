@@ -134,3 +134,9 @@ def test_a_circle_is_as_long_as_its_radius_says():
     circle = Sphere(1, 1 / 9)
     around = circle.exp0(torch.tensor([[2 * pi * 3.0], [pi * 3.0]], dtype=torch.float64))
     torch.testing.assert_close(around, torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).double(), rtol=0, atol=1e-12)
+
+
+def test_transport_between_points_that_are_antipodal_but_for_what_underflows_when_squared():
+    x, y = torch.tensor([1.0, 1e-30, 0.0]), torch.tensor([-1.0, 1e-30, 0.0])
+    carried = Sphere(2).transport(x, y, torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    torch.testing.assert_close(carried, torch.tensor([[0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]))

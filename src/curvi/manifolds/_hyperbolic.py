@@ -91,7 +91,9 @@ class Hyperbolic(Manifold, ABC):
     def mean(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         """The Frechet mean ``(ambient_dim,)`` of points ``x (n, ambient_dim)``, by Newton's steps in float64.
 
-        It is unique, wherever the points lie: the squared distance is strictly convex in hyperbolic space.
+        It is unique, wherever the points lie: the squared distance is strictly convex in hyperbolic space. A mean that
+        lies further than :math:`30 R` from both the origin and the heaviest point is not exact, since the directions of
+        points have too few digits there.
 
         Raises
         ------
@@ -103,7 +105,13 @@ class Hyperbolic(Manifold, ABC):
         points, shares = points[shares > 0], shares[shares > 0]
         root = self._curvature.number() ** 0.5
         t = root * self.log0(points)
-        centre = shares @ t
+        # Seen from far away, points have nearly one direction: the origin or the heaviest point may be closer.
+        base, centre = t[shares.argmax()], shares @ t
+        around = translate(-base, t, 1.0)
+        if bool(torch.linalg.vector_norm(shares @ around) < torch.linalg.vector_norm(centre)):
+            t, centre = around, shares @ around
+        else:
+            base = torch.zeros_like(base)
         v, spread = _seen_from(centre, t, shares)
         for _ in range(200):
             step = _newton(v, shares)
@@ -119,8 +127,9 @@ class Hyperbolic(Manifold, ABC):
             centre, v, spread = at, there, lower
         # So close, rounding hides the way down, and two whole steps leave nothing.
         for _ in range(2):
-            centre = translate(centre, _newton(_seen_from(centre, t, shares)[0], shares), 1.0)
-        return self.exp0(centre / root).to(x)
+            step = _newton(_seen_from(centre, t, shares)[0], shares)
+            centre = translate(centre, step * (torch.linalg.vector_norm(step) < 2 * _SURE), 1.0)
+        return self.exp0(translate(base, centre, 1.0) / root).to(x)
 
     def config(self) -> dict[str, object]:
         """``name``, ``dim``, ``curvature`` (a number: its present value) and ``learn_curvature``."""

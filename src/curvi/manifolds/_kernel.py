@@ -24,10 +24,10 @@ class Kernel(NamedTuple):
 
     A result is ``(...)`` or ``(dim, ...)``; they are concatenated.
     """
-    backward: Callable[..., tuple[Any, ...]] | None = None
+    backward: Callable[..., tuple[Any, ...]]
     """From the library, what ``forward`` has left and the gradients in the results to those in the arguments.
 
-    Without it, and for second derivatives, gradients are those of the operations of torch.
+    Second derivatives are those of the operations of torch.
     """
     time: bool = False
     """Whether the arguments begin with a time, which does not count."""
@@ -40,8 +40,6 @@ def evaluate(kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor
     """
     learned = isinstance(curvature, Tensor) and curvature.requires_grad
     if torch.is_grad_enabled() and (learned or any(x.requires_grad for x in rows)):
-        if kernel.backward is None:
-            return _forward(kernel, torch, curvature, rows)[0]
         return _Evaluation.apply(kernel, curvature, *rows)
     return _forward(kernel, _library(rows[0]), curvature, tuple(x.detach() for x in rows))[0]
 
