@@ -76,3 +76,14 @@ def test_gradients_that_have_gradients_are_finite_at_coincident_points(chart):
     for way in (manifold.dist, manifold.log):
         (gradient,) = torch.autograd.grad(way(x, x.detach()).sum(), x, create_graph=True)
         assert bool(torch.isfinite(gradient).all())
+
+
+@pytest.mark.parametrize("chart", [Lorentz, Poincare])
+def test_numbers_out_of_range_are_no_reason_for_warnings(chart):
+    manifold = chart(2)
+    x = torch.tensor([[1e300] * 3, [float("inf")] * 3, [float("nan")] * 3, [0.0] * 3])[:, : manifold.ambient_dim]
+    x = x.double().requires_grad_()
+    y = manifold.origin.double()
+    for made in (manifold.dist(x, y), manifold.log(x, y), manifold.exp(y, x), manifold.transport(x, y, x)):
+        torch.autograd.grad(made.sum(), x)
+        assert bool(torch.isfinite(made[3]).all())

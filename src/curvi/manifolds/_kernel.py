@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from curvi.manifolds._radial import working
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 
 class Kernel(NamedTuple):
@@ -96,10 +98,16 @@ def _forward(kernel: Kernel, xp: Any, curvature: Tensor | float, rows: tuple[Ten
     if xp is np:
         root = float(root)
     ndim = max(x.ndim for x in rows)
-    arguments = [_components(xp, x, ndim, kernel.time, root) for x in rows]
-    results, left = kernel.forward(xp, dtype, *arguments)
-    made = _rows(xp, [result / root for result in results] if xp is torch or root != 1 else results, ndim, dtype)
+    with _quiet(xp):
+        arguments = [_components(xp, x, ndim, kernel.time, root) for x in rows]
+        results, left = kernel.forward(xp, dtype, *arguments)
+        made = _rows(xp, [result / root for result in results] if xp is torch or root != 1 else results, ndim, dtype)
     return made, root, arguments, results, left
+
+
+def _quiet(xp: Any) -> AbstractContextManager[Any]:
+    """As torch is about what overflows or is not a number, so numpy shall be."""
+    return np.errstate(all="ignore") if xp is np else nullcontext()
 
 
 def _components(xp: Any, x: Tensor, ndim: int, time: bool, root: Any) -> Any:
@@ -159,23 +167,27 @@ class _Evaluation(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             return _differentiable(ctx, grad)
-        xp, ndim = ctx.xp, ctx.arguments[0].ndim
-        grads_out = _split(xp, grad, ctx.results, ndim, ctx.arguments[0].dtype)
-        grads_in = ctx.kernel.backward(xp, *ctx.left, *grads_out)
-        rows = [
-            _summed(_rows(xp, [values], ndim, dtype, ctx.kernel.time), shape) if needed else None
-            for needed, values, shape, dtype in zip(
-                ctx.needs_input_grad[2:], grads_in, ctx.shapes, ctx.dtypes, strict=True
-            )
-        ]
-        in_curvature = None
-        if ctx.needs_input_grad[1]:
-            # The arguments grow with the root of the curvature, and the results are divided by it.
-            total = sum((a * g).sum() for a, g in zip(ctx.arguments, grads_in, strict=True)) - sum(
-                (r * g).sum() for r, g in zip(ctx.results, grads_out, strict=True)
-            )
-            in_curvature = torch.as_tensor(total / (2 * ctx.root**3)).to(ctx.curvature).reshape(ctx.curvature.shape)
-        return None, in_curvature, *rows
+        with _quiet(ctx.xp):
+            return _gradients(ctx, grad)
+
+
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients in the curvature and in the rows, from that in the results."""
+    xp, ndim = ctx.xp, ctx.arguments[0].ndim
+    grads_out = _split(xp, grad, ctx.results, ndim, ctx.arguments[0].dtype)
+    grads_in = ctx.kernel.backward(xp, *ctx.left, *grads_out)
+    rows = [
+        _summed(_rows(xp, [values], ndim, dtype, ctx.kernel.time), shape) if needed else None
+        for needed, values, shape, dtype in zip(ctx.needs_input_grad[2:], grads_in, ctx.shapes, ctx.dtypes, strict=True)
+    ]
+    in_curvature = None
+    if ctx.needs_input_grad[1]:
+        # The arguments grow with the root of the curvature, and the results are divided by it.
+        total = sum((a * g).sum() for a, g in zip(ctx.arguments, grads_in, strict=True)) - sum(
+            (r * g).sum() for r, g in zip(ctx.results, grads_out, strict=True)
+        )
+        in_curvature = torch.as_tensor(total / (2 * ctx.root**3)).to(ctx.curvature).reshape(ctx.curvature.shape)
+    return None, in_curvature, *rows
 
 
 def _differentiable(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
