@@ -1,6 +1,7 @@
-"""From AnnData to minibatches, without any network."""
+"""From images to AnnData and from AnnData to minibatches, without any network."""
 
 from curvi.data._fields import BatchLevels, as_keys, check_columns, check_genes, host_fields
+from curvi.data._images import from_images, image_shape, to_images
 from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, row_blocks
 
 __all__ = [
@@ -11,7 +12,10 @@ __all__ = [
     "as_keys",
     "check_columns",
     "check_genes",
+    "from_images",
     "host_fields",
+    "image_shape",
     "level_free_loader",
     "row_blocks",
+    "to_images",
 ]
