@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 INK, GREY = "#333f4b", "#66727e"
 COLOURS = ["#2b6cb0", "#d9822b", "#2f9e6e", "#c0487a", "#7059b5", "#8a6d3b"]
-DOTS_PER_INCH = 110
+DOTS_PER_INCH = 130
 # The mean direction of the globes, up and to the left of who looks at them.
 POLE = torch.nn.functional.normalize(torch.tensor([1.0, -0.25, 0.3], dtype=torch.float64), dim=0)
 DISK = Poincare(2).double()
@@ -43,7 +43,7 @@ def cells(points: torch.Tensor, **columns: object) -> anndata.AnnData:
 
 def globes() -> Figure:
     """Both families of the sphere, coloured by their density as a share of that at the mean direction."""
-    figure = plt.figure(figsize=(8.4, 5.9))
+    figure = plt.figure(figsize=(7.2, 5.1))
     rows: list[tuple[type[Zonal], str, int]] = [
         (VonMisesFisher, "von Mises-Fisher", 1),
         (PowerSpherical, "power spherical", 2),
@@ -51,22 +51,22 @@ def globes() -> Figure:
     for i, (family, name, times) in enumerate(rows):
         for j, kappa in enumerate([1, 10, 100]):
             q = family(POLE, float(times * kappa))
-            z = q.sample((2000,))
+            z = q.sample((1500,))
             adata = cells(z, density=(q.log_prob(z) - q.log_prob(POLE)).exp().numpy())
             ax = figure.add_subplot()
-            look = {"views": (15, 10), "cmap": "viridis", "vmin": 0, "vmax": 1, "size": 6}
+            look = {"views": (15, 10), "cmap": "viridis", "vmin": 0, "vmax": 1, "size": 3.5}
             pl.sphere(adata, "X_draws", "density", **look, title="", ax=ax, show=False)
             # One scale for all: the bar beside each globe and the words below it go.
             figure.axes[-1].remove()
             ax.texts[-1].remove()
             ax.set_position((0.02 + 0.325 * j, 0.5 * (1 - i), 0.31, 0.45))
-            ax.set_title(rf"{name}, $\kappa = {times * kappa}$", fontsize=10.5, color=INK, pad=2)
+            ax.set_title(rf"{name}, $\kappa = {times * kappa}$", fontsize=9.5, color=INK, pad=2)
     return figure
 
 
 def disks() -> Figure:
     """Wrapped normals by their location, their scale and the shape of their Gaussian."""
-    figure, axes = plt.subplots(1, 3, figsize=(10.2, 3.6))
+    figure, axes = plt.subplots(1, 3, figsize=(7.4, 2.75))
     places = [polar(0, 0), polar(1, 75), polar(2, 310), polar(3, 190)]
     by_location = [(str(i), place, (0.3, 0.3)) for i, place in enumerate(places)]
     corners = zip([1.0, 0.5, 0.25, 0.1], [45, 315, 225, 135], strict=True)
@@ -79,12 +79,12 @@ def disks() -> Figure:
         names = [name for name, _, _ in laws]
         adata = cells(torch.cat(draws), law=pd.Categorical(np.repeat(names, 800), categories=names))
         # The circles of the disk say the distances of the first.
-        look = {"palette": COLOURS, "size": 4, "labels": None if ax is axes[0] else "on data", "fontsize": 8}
+        look = {"palette": COLOURS, "size": 2, "labels": None if ax is axes[0] else "on data", "fontsize": 7.5}
         pl.disk(adata, "X_draws", "law", manifold=DISK, **look, title="", ax=ax, show=False)
         next(text for text in ax.texts if text.get_text().startswith("centre")).remove()
         ax.set(xlim=(-1.03, 1.03))
-        ax.set_title(title, fontsize=10.5, color=INK)
-    figure.subplots_adjust(0, 0, 1, 0.92, wspace=0.06)
+        ax.set_title(title, fontsize=9.5, color=INK)
+    figure.subplots_adjust(0, 0, 1, 0.9, wspace=0.05)
     return figure
 
 
@@ -100,33 +100,33 @@ def row(numbers: tuple[float, float]) -> torch.Tensor:
 
 def densities() -> Figure:
     """Histograms of draws, and what log_prob says of them."""
-    figure, axes = plt.subplots(1, 3, figsize=(10.2, 3.1))
+    figure, axes = plt.subplots(1, 3, figsize=(7.4, 2.6))
     grid = torch.linspace(1e-3, math.pi, 600, dtype=torch.float64)
     for colour, kappa in zip(COLOURS, [0.0, 2.0, 10.0, 50.0], strict=False):
         angles(
             axes[0], VonMisesFisher(torch.eye(3, dtype=torch.float64)[0], kappa), grid, colour, rf"$\kappa = {kappa:g}$"
         )
-    axes[0].set_title("von Mises-Fisher on $S^2$", fontsize=10, color=INK)
+    axes[0].set_title("von Mises-Fisher on $S^2$", fontsize=9, color=INK)
     for colour, m in zip(COLOURS, [3, 10, 50, 250], strict=False):
         angles(axes[1], PowerSpherical(torch.eye(m, dtype=torch.float64)[0], 100.0), grid, colour, f"$m = {m}$")
-    axes[1].set_title(r"power spherical on $S^{m-1}$, $\kappa = 100$", fontsize=10, color=INK)
+    axes[1].set_title(r"power spherical, $\kappa = 100$", fontsize=9, color=INK)
     for colour, scale in zip(COLOURS, [0.2, 0.5, 1.0], strict=False):
         distances(axes[2], scale, colour)
-    axes[2].set_title("wrapped normal, 2 from the origin", fontsize=10, color=INK)
+    axes[2].set_title("wrapped normal, $r = 2$", fontsize=9, color=INK)
     for ax in axes:
-        ax.legend(frameon=False, fontsize=8, handlelength=1.2, labelcolor=INK)
+        ax.legend(frameon=False, fontsize=7.5, handlelength=1.2, labelcolor=INK)
         ax.set_yticks([])
         ax.set_ylim(bottom=0)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.spines["bottom"].set_color(GREY)
-        ax.tick_params(labelsize=8, colors=GREY)
+        ax.tick_params(labelsize=7.5, colors=GREY)
     for ax in axes[:2]:
         ax.set(xlim=(0, math.pi), xticks=[0, math.pi / 4, math.pi / 2, 3 * math.pi / 4, math.pi])
         ax.set_xticklabels(["0", "45°", "90°", "135°", "180°"])
-        ax.set_xlabel("angle to the mean direction", fontsize=8.5, color=INK)
+        ax.set_xlabel("angle to the mean direction", fontsize=8, color=INK)
     axes[2].set_xlim(0, 5)
-    axes[2].set_xlabel("distance from the origin", fontsize=8.5, color=INK)
-    figure.tight_layout(w_pad=2)
+    axes[2].set_xlabel("distance from the origin", fontsize=8, color=INK)
+    figure.tight_layout(w_pad=1.2)
     return figure
 
 
