@@ -1,8 +1,19 @@
 """Networks: from an input and its batch levels to raw real numbers."""
 
 from curvi.nn._base import Decoder, Encoder
+from curvi.nn._conv import ConvDecoder, ConvEncoder
 from curvi.nn._corruption import CountThinning
 from curvi.nn._covariates import CovariateShift
 from curvi.nn._mlp import MLP, MLPDecoder, MLPEncoder
 
-__all__ = ["MLP", "CountThinning", "CovariateShift", "Decoder", "Encoder", "MLPDecoder", "MLPEncoder"]
+__all__ = [
+    "MLP",
+    "ConvDecoder",
+    "ConvEncoder",
+    "CountThinning",
+    "CovariateShift",
+    "Decoder",
+    "Encoder",
+    "MLPDecoder",
+    "MLPEncoder",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,3 +70,24 @@ class CovariateShift(nn.Module):
                 )
             parts.append(functional.linear(continuous, self.slope))
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+
+class Covariates(NamedTuple):
+    """What a network sees of a cell beside its input.
+
+    Attributes
+    ----------
+    n_per_level
+        The number of categories of each batch level.
+    n_continuous
+        The number of continuous covariates.
+    """
+
+    n_per_level: Sequence[int] = ()
+    n_continuous: int = 0
+
+    def shift(self, n_out: int, fan_in: int) -> CovariateShift | None:
+        """The shift of a layer of width ``n_out``; None where there is nothing to see."""
+        if not len(self.n_per_level) and not self.n_continuous:
+            return None
+        return CovariateShift(n_out, self.n_per_level, self.n_continuous, fan_in=fan_in)

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from curvi.nn._base import Decoder, Encoder
 from curvi.nn._covariates import CovariateShift
+from curvi.nn._steps import Style
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-T = TypeVar("T")
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "elu": nn.ELU,
-    "leaky_relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-}
-# Momentum and epsilon of batch normalisation are those of scVI, of which the Gaussian model is the counterpart.
-NORMALIZATIONS: dict[str, Callable[[int], nn.Module | None]] = {
-    "batch": lambda width: nn.BatchNorm1d(width, momentum=0.01, eps=0.001),
-    "layer": nn.LayerNorm,
-    "none": lambda _: None,
-}
-
-
-def _choose(table: dict[str, T], argument: str, name: str) -> T:
-    if name not in table:
-        raise ValueError(f"unknown {argument} {name!r}; the known names are {', '.join(map(repr, table))}.")
-    return table[name]
+    from collections.abc import Sequence
 
 
 class Block(nn.Module):
@@ -44,21 +22,13 @@ class Block(nn.Module):
         n_in: int,
         n_out: int,
         shift: CovariateShift | None,
-        *,
-        activation: str,
-        normalization: str,
-        norm_first: bool,
+        style: Style,
         dropout_rate: float,
     ) -> None:
         super().__init__()
         self.linear = nn.Linear(n_in, n_out)
         self.shift = shift
-        norm = _choose(NORMALIZATIONS, "normalization", normalization)(n_out)
-        act = _choose(ACTIVATIONS, "activation", activation)()
-        steps = [norm, act] if norm_first else [act, norm]
-        if dropout_rate > 0:
-            steps.append(nn.Dropout(dropout_rate))
-        self.steps = nn.Sequential(*(step for step in steps if step is not None))
+        self.steps = style.row_steps(n_out, dropout_rate)
 
     def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None) -> Tensor:
         """From ``(..., n, n_in)`` to ``(..., n, n_out)``; cells are the second axis from the end."""
@@ -129,10 +99,8 @@ class MLP(nn.Module):
                 before,
                 width,
                 shift(before, width, wanted=deeply_inject_covariates or i == 0),
-                activation=activation,
-                normalization=normalization,
-                norm_first=norm_first,
-                dropout_rate=dropout_rate,
+                Style(activation, normalization, norm_first),
+                dropout_rate,
             )
             for i, (before, width) in enumerate(zip(widths[:-1], widths[1:], strict=True))
         )
