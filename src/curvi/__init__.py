@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from curvi import (
         datasets,
         distributions,
+        explore,
         latent,
         likelihoods,
         manifolds,
@@ -26,6 +27,7 @@ __all__ = [
     "CurviVAE",
     "datasets",
     "distributions",
+    "explore",
     "latent",
     "likelihoods",
     "manifolds",

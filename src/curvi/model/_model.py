@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from curvi.data import BatchLevels
 from curvi.model._build import build_latent, build_likelihood, build_vae, hidden_widths
+from curvi.model._decoding import DecodingMixin
 from curvi.model._embedding import EmbeddingMixin
 from curvi.model._evidence import EvidenceMixin
 from curvi.model._training import TrainingMixin
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from curvi.module import VAE
 
 
-class CurviVAE(EmbeddingMixin, EvidenceMixin, TrainingMixin):
+class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
     r"""Variational autoencoder of single-cell data with a curved latent space and a multi-level batch vector.
 
     Parameters
