@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch.distributions import Distribution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # The tests' arrays are small: a second thread costs more than it brings, and a busy machine makes it wait.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _arguments_are_checked() -> Iterator[None]:
+    """Compiling turns the checks of all distributions off, for good; every test starts with them."""
+    yield
+    Distribution.set_default_validate_args(True)
 
 
 @pytest.fixture(scope="session")

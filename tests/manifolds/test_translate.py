@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curvi.manifolds import _radial
+from curvi.manifolds import _device
 from curvi.manifolds._translate import translate
 
 LENGTHS = (1e-6, 1e-3, 0.1, 1.0, 5.0, 10.0, 20.0, 40.0, 80.0)
@@ -143,7 +143,7 @@ def test_no_input_gives_nan(m, v, single):
 
 def test_a_device_without_double_is_a_little_less_accurate(monkeypatch):
     # The path in single precision, on the CPU.
-    monkeypatch.setattr(_radial, "_WITHOUT_DOUBLE", {"cpu"})
+    monkeypatch.setattr(_device, "_WITHOUT_DOUBLE", {"cpu"})
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     torch.manual_seed(0)
     m, v = (x.requires_grad_() for x in vectors(None, torch.float32))

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Size, Tensor
 
-from curvi.distributions._arrays import add_product, components, dot, enter, leave, library, rows, single
+from curvi.distributions._arrays import add_product, components, dot, enter, leave, rows, single
+from curvi.manifolds._device import library
 
 # From this dimension on it is fast to run along rows, and a Gaussian row is never so close to the pole that its part
 # beside the pole would have to be made orthogonal twice.

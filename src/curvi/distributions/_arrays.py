@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 
+from curvi.manifolds._device import library
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,7 +18,6 @@ _Made = TypeVar("_Made")
 
 # Beyond this concentration squares overflow in float32; every point is the pole long before.
 LIMIT = 1e18
-_WITHOUT_DOUBLE = frozenset({"mps"})
 # Larger blocks of what has several numbers a place leave the cache.
 _BLOCK = 1024
 
@@ -32,21 +33,11 @@ def kept(make: Callable[..., _Made]) -> Callable[..., _Made]:
     return get
 
 
-def library(device: torch.device) -> Any:
-    """``numpy`` or ``torch``, whose functions of the same names take the arrays of this module."""
-    return np if device.type == "cpu" and not torch.compiler.is_compiling() else torch
-
-
 def broadcast(a: Size, b: Size) -> Size:
     """The common shape of two; ``torch.broadcast_shapes`` takes longer than a draw where there is nothing to do."""
     if a == b or not b:
         return a
     return torch.broadcast_shapes(a, b) if a else b
-
-
-def double(device: torch.device) -> torch.dtype:
-    """float64, or float32 on a device that has no float64."""
-    return torch.float32 if device.type in _WITHOUT_DOUBLE else torch.float64
 
 
 def single(dtype: torch.dtype) -> torch.dtype:

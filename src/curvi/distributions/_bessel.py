@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from curvi.distributions._arrays import double, enter, in_blocks, kept, leave, library, powers, single
+from curvi.distributions._arrays import enter, in_blocks, kept, leave, powers, single
 from curvi.distributions._derivatives import with_derivatives
+from curvi.manifolds._device import double, library
 
 if TYPE_CHECKING:
     from torch import Tensor

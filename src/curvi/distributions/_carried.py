@@ -15,7 +15,8 @@ from torch import Size, Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from curvi.distributions._arrays import double, enter, leave, library
+from curvi.distributions._arrays import enter, leave
+from curvi.manifolds._device import double, library
 from curvi.manifolds._translate import Translation, carry, in_curvature, pull_back
 
 

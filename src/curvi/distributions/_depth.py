@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curvi.distributions._arrays import LIMIT, enter, kept, leave, library
+from curvi.distributions._arrays import LIMIT, enter, kept, leave
+from curvi.manifolds._device import library
 
 if TYPE_CHECKING:
     from curvi.distributions._tilts import Tilt

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from curvi.manifolds._radial import working
+from curvi.manifolds._device import working
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import torch
 from torch import Size, Tensor
 from torch.autograd import Function
 
-from curvi.manifolds._radial import working
+from curvi.manifolds._device import library, working
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def evaluate(kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor
     learned = isinstance(curvature, Tensor) and curvature.requires_grad
     if torch.is_grad_enabled() and (learned or any(x.requires_grad for x in rows)):
         return _Evaluation.apply(kernel, curvature, *rows)
-    return _forward(kernel, _library(rows[0]), curvature, tuple(x.detach() for x in rows))[0]
+    return _forward(kernel, library(rows[0].device), curvature, tuple(x.detach() for x in rows))[0]
 
 
 def dot(xp: Any, a: Any, b: Any) -> Any:
@@ -86,10 +86,6 @@ def slope_of_r_by_sinh(xp: Any, r: Any, sinh_r: Any) -> Any:
 def least(xp: Any, a: Any) -> float:
     """The least number that can be squared in the dtype of ``a``."""
     return float(xp.finfo(a.dtype).tiny) ** 0.5
-
-
-def _library(x: Tensor) -> Any:
-    return np if x.device.type == "cpu" and not torch.compiler.is_compiling() else torch
 
 
 def _forward(kernel: Kernel, xp: Any, curvature: Tensor | float, rows: tuple[Tensor, ...]) -> Any:
@@ -154,7 +150,7 @@ def _rows(xp: Any, parts: Any, ndim: int, dtype: torch.dtype, time: bool = False
 class _Evaluation(Function):
     @staticmethod
     def forward(ctx: Any, kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor:
-        ctx.xp, ctx.kernel, ctx.curvature = _library(rows[0]), kernel, curvature
+        ctx.xp, ctx.kernel, ctx.curvature = library(rows[0].device), kernel, curvature
         ctx.shapes, ctx.dtypes = [x.shape for x in rows], [x.dtype for x in rows]
         fixed = curvature.detach() if isinstance(curvature, Tensor) else curvature
         made, ctx.root, ctx.arguments, ctx.results, ctx.left = _forward(

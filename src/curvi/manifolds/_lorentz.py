@@ -9,9 +9,10 @@ from torch import Tensor
 
 from curvi.manifolds import _hyperboloid
 from curvi.manifolds._base import as_times, contains_finite
+from curvi.manifolds._device import working
 from curvi.manifolds._hyperbolic import Hyperbolic
 from curvi.manifolds._kernel import evaluate
-from curvi.manifolds._radial import farthest, inside_ball, length, log_sinhc, working
+from curvi.manifolds._radial import farthest, inside_ball, length, log_sinhc
 
 
 class Lorentz(Hyperbolic, name="lorentz"):

@@ -8,13 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_WITHOUT_DOUBLE = frozenset({"mps"})
-
-
-def working(x: Tensor) -> torch.dtype:
-    """The dtype of the formulas for points ``x``: float64, or float32 on a device that has no float64."""
-    return torch.float32 if x.device.type in _WITHOUT_DOUBLE else torch.float64
-
 
 def length(x: Tensor) -> Tensor:
     """The length of rows ``(..., n)``, ``(..., 1)``: at least the least number that can be squared, to divide by."""
