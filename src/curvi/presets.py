@@ -30,3 +30,25 @@ hyperbolic: dict[str, Any] = scphere | {
     "latent_kwargs": None,
 }
 """The same in hyperbolic space, as scPhere has it for trajectories, with input of any length."""
+
+images: dict[str, Any] = {
+    "latent": "vmf",
+    "n_latent": 10,
+    "likelihood": "bernoulli",
+    "network": "conv",
+    "dropout_rate": 0.0,
+}
+"""Pictures with values in [0, 1]: convolutional networks and a latent sphere. For grey values rather than black and
+white, ``{**curvi.presets.images, "likelihood": "continuous_bernoulli"}``."""
+
+autoencoder: dict[str, Any] = {
+    "latent": "delta",
+    "likelihood": "normal",
+    "dispersion": "fixed",
+    "dropout_rate": 0.0,
+}
+"""A plain autoencoder: a latent point without noise, and least squares; for pictures add ``"network": "conv"``."""
+
+linear: dict[str, Any] = autoencoder | {"n_layers": 0}
+"""A plain autoencoder without hidden layers, which learns the subspace of the principal components: that of the
+truncated singular value decomposition of the centred data."""

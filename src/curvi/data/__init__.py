@@ -1,6 +1,7 @@
 """From images to AnnData and from AnnData to minibatches, without any network."""
 
 from curvi.data._fields import BatchLevels, as_keys, check_columns, check_genes, host_fields
+from curvi.data._image_field import ImageField, registered_shape
 from curvi.data._images import from_images, image_shape, to_images
 from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, row_blocks
 
@@ -9,6 +10,7 @@ __all__ = [
     "CellDataset",
     "CellLoader",
     "EvenBatchSampler",
+    "ImageField",
     "as_keys",
     "check_columns",
     "check_genes",
@@ -16,6 +18,7 @@ __all__ = [
     "host_fields",
     "image_shape",
     "level_free_loader",
+    "registered_shape",
     "row_blocks",
     "to_images",
 ]

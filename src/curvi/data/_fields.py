@@ -17,6 +17,8 @@ from scvi.data.fields import (
     NumericalObsField,
 )
 
+from curvi.data._image_field import ImageField
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -200,4 +202,5 @@ def host_fields(
         NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
         CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, batch[1:] + further),
         NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous),
+        ImageField(),
     ]

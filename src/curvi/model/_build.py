@@ -8,28 +8,56 @@ from typing import TYPE_CHECKING, Any
 from curvi.latent import LatentSpace, ProductLatent
 from curvi.likelihoods import Likelihood
 from curvi.module import VAE
-from curvi.nn import MLP, MLPDecoder, MLPEncoder
+from curvi.nn import Layers, Networks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from curvi.data import BatchLevels
 
 
-def hidden_widths(argument: str, n_hidden: int | Sequence[int], n_layers: int) -> list[int]:
-    """The widths of the hidden layers from an integer and a count, or from the widths themselves.
+def _hidden_widths(
+    networks: Networks, n_hidden: int | Sequence[int] | None, n_layers: int | None, argument: str = "n_hidden"
+) -> list[int]:
+    """The widths of the hidden layers from an integer and a count, the widths themselves, or the networks' own."""
+    if n_layers is not None and n_layers < 0:
+        raise ValueError(f"`n_layers` is {n_layers}; it must be 0 (a linear network) or more.")
+    if n_hidden is None or isinstance(n_hidden, int):
+        widths = networks.default_widths(n_layers)
+        widths = widths if n_hidden is None else [n_hidden] * len(widths)
+    else:
+        widths = list(n_hidden)
+    if any(width < 1 for width in widths):
+        raise ValueError(f"`{argument}` is {n_hidden!r}; each hidden layer needs a width of at least 1.")
+    return widths
+
+
+def build_networks(
+    network: str, n_features: int, image_shape: tuple[int, int, int] | None, options: Mapping[str, Any]
+) -> Networks:
+    """The kind of network that goes by the name ``network``.
 
     Raises
     ------
     ValueError
-        If a width is below 1 or the count is negative.
+        If the name is unknown, or the kind does not take one of the options or does not go with the data.
     """
-    if n_layers < 0:
-        raise ValueError(f"`n_layers` is {n_layers}; it must be 0 (a linear network) or more.")
-    widths = [n_hidden] * n_layers if isinstance(n_hidden, int) else list(n_hidden)
-    if any(width < 1 for width in widths):
-        raise ValueError(f"`{argument}` is {n_hidden!r}; each hidden layer needs a width of at least 1.")
-    return widths
+    kind = Networks.named(network)
+    _refuse_foreign(f"network {network!r}", options, kind, ("n_features", "image_shape"))
+    # The first two parameters are the contract of every kind.
+    make: Callable[..., Networks] = kind
+    return make(n_features, image_shape, **options)
+
+
+def _refuse_foreign(what: str, options: Mapping[str, Any], kind: type, given: Sequence[str]) -> None:
+    """Raise if a class takes an option not, or takes it from somebody else than the user."""
+    taken = [name for name in signature(kind).parameters if name not in given]
+    foreign = [name for name in options if name not in taken]
+    if foreign:
+        raise ValueError(
+            f"{what} does not take {', '.join(map(repr, foreign))}; "
+            f"it takes {', '.join(map(repr, taken)) or 'no options'}."
+        )
 
 
 def build_latent(
@@ -69,13 +97,7 @@ def _named_latent(name: str, dim: int, options: Mapping[str, Any]) -> LatentSpac
     kind: type[LatentSpace] = LatentSpace.named(name)
     if not isinstance(dim, int) or dim < 1:
         raise ValueError(f"`n_latent` is {dim!r}; the latent space {name!r} needs a dimension of at least 1.")
-    taken = [parameter for parameter in signature(kind).parameters if parameter != "dim"]
-    foreign = [option for option in options if option not in taken]
-    if foreign:
-        raise ValueError(
-            f"latent space {name!r} does not take {', '.join(map(repr, foreign))}; "
-            f"it takes {', '.join(map(repr, taken)) or 'no options'}."
-        )
+    _refuse_foreign(f"latent space {name!r}", options, kind, ("dim",))
     return kind(dim, **options)
 
 
@@ -98,15 +120,9 @@ def build_likelihood(
     kind = Likelihood.named(likelihood)
     if dispersion_level is not None:
         options = {**options, "dispersion_level": _level_index(levels, dispersion_level)}
-    taken = [name for name in signature(kind).parameters if name not in ("n_features", "n_per_level")]
-    foreign = [name for name in options if name not in taken]
-    if foreign:
-        raise ValueError(
-            f"likelihood {likelihood!r} does not take {', '.join(map(repr, foreign))}; "
-            f"it takes {', '.join(map(repr, taken)) or 'no options'}."
-        )
+    _refuse_foreign(f"likelihood {likelihood!r}", options, kind, ("n_features", "n_per_level"))
     if has_size_factor:
-        if "mean_activation" not in taken:
+        if "mean_activation" not in signature(kind).parameters:
             raise ValueError(
                 f"`size_factor_key` was set up, but likelihood {likelihood!r} has no size factor; set up without it or "
                 "choose a likelihood of counts."
@@ -127,33 +143,36 @@ def build_vae(
     *,
     latent: LatentSpace,
     likelihood: Likelihood,
-    n_features: int,
+    networks: Networks,
     levels: BatchLevels,
-    n_continuous: int,
-    encoder_hidden: Sequence[int],
-    decoder_hidden: Sequence[int],
+    n_hidden: int | Sequence[int] | None,
+    n_layers: int | None,
+    n_hidden_decoder: Sequence[int] | None,
     encode_covariates: bool,
-    network: Mapping[str, Any],
+    layers: Layers,
     dropout_rate: float,
     module: Mapping[str, Any],
 ) -> VAE:
-    """Networks that fit the latent space and the likelihood, joined with them in one module."""
+    """Networks that fit the latent space and the likelihood, joined with them in one module.
+
+    Raises
+    ------
+    ValueError
+        If a width is below 1, the number of layers is negative, or the dropout rate lies outside [0, 1).
+    """
     if not 0.0 <= dropout_rate < 1.0:
         raise ValueError(f"`dropout_rate` is {dropout_rate}; it must lie in [0, 1).")
-    seen: dict[str, Any] = {"n_per_level": levels.n_per_level, "n_continuous": n_continuous}
-    encoder = MLP(
-        n_features,
-        latent.n_params,
-        encoder_hidden,
-        **(seen if encode_covariates else {}),
-        **network,
-        dropout_rate=dropout_rate,
+    widths = _hidden_widths(networks, n_hidden, n_layers)
+    back = (
+        widths[::-1]
+        if n_hidden_decoder is None
+        else _hidden_widths(networks, n_hidden_decoder, None, "n_hidden_decoder")
     )
-    decoder = MLP(latent.n_coordinates, likelihood.n_params * n_features, decoder_hidden, **seen, **network)
+    blind = layers._replace(n_per_level=(), n_continuous=0)
     return VAE(
-        MLPEncoder(encoder),
+        networks.encoder(latent.n_params, widths, layers if encode_covariates else blind, dropout_rate),
         latent,
-        MLPDecoder(decoder, likelihood.n_params),
+        networks.decoder(latent.n_coordinates, likelihood.n_params, back, layers),
         likelihood,
         has_batch_level=levels.has_batch_level,
         **module,

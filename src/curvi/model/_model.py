@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curvi.data import BatchLevels
-from curvi.model._build import build_latent, build_likelihood, build_vae, hidden_widths
+from curvi.data import BatchLevels, registered_shape
+from curvi.model._build import build_latent, build_likelihood, build_networks, build_vae
 from curvi.model._decoding import DecodingMixin
 from curvi.model._embedding import EmbeddingMixin
 from curvi.model._evidence import EvidenceMixin
 from curvi.model._training import TrainingMixin
+from curvi.nn import Layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,10 +40,15 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
     likelihood
         The observation model by name: ``"nb"``, ``"zinb"`` or ``"poisson"`` for counts, ``"normal"`` or ``"student_t"``
         for continuous data.
+    network
+        The kind of encoder and decoder by name: ``"mlp"`` (fully connected), or ``"conv"`` (convolutional) for data
+        from :func:`curvi.data.from_images`.
     n_hidden
-        Width of the hidden layers, or the widths of the encoder's, from input to latent.
+        Width of the hidden layers, or the widths of the encoder's, from input to latent; by default 128. Of ``"conv"``
+        the channels of the stages, each of which halves the image; by default 32, 64, 128, 128, ...
     n_layers
-        The number of hidden layers where ``n_hidden`` is one width; 0 makes encoder and decoder linear.
+        The number of hidden layers where ``n_hidden`` is one width or None; by default 2, and 0 makes encoder and
+        decoder linear. Of ``"conv"`` the number of stages; by default until no side is longer than 8 pixels.
     n_hidden_decoder
         The widths of the decoder's hidden layers, from latent to output; by default the encoder's in reverse.
     dropout_rate
@@ -66,8 +72,9 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
     thinning_rate, thinning_weight
         The expected fraction of counts removed from a cell's copy, and the weight of the squared distance between where
         cell and copy lie. With weight 0 there is no copy.
-    latent_kwargs, likelihood_kwargs
-        Further arguments of the latent space (such as ``learn_curvature``) and of the likelihood.
+    latent_kwargs, likelihood_kwargs, network_kwargs
+        Further arguments of the latent space (such as ``learn_curvature``), of the likelihood and of the network: for
+        ``"conv"`` the residual blocks of a stage, ``n_blocks``, and the width of the dense layer, ``n_dense``.
 
     Examples
     --------
@@ -88,8 +95,9 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
         latent: str | Sequence[Sequence[Any]] = "vmf",
         n_latent: int | None = None,
         likelihood: str = "nb",
-        n_hidden: int | Sequence[int] = 128,
-        n_layers: int = 2,
+        network: str = "mlp",
+        n_hidden: int | Sequence[int] | None = None,
+        n_layers: int | None = None,
         n_hidden_decoder: Sequence[int] | None = None,
         dropout_rate: float = 0.1,
         dispersion: str | None = None,
@@ -104,6 +112,7 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
         thinning_weight: float = 0.0,
         latent_kwargs: Mapping[str, Any] | None = None,
         likelihood_kwargs: Mapping[str, Any] | None = None,
+        network_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(adata, registry)
         self.encode_covariates = encode_covariates
@@ -112,7 +121,6 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
         options = dict(likelihood_kwargs or {})
         if dispersion is not None:
             options["dispersion"] = dispersion
-        widths = hidden_widths("n_hidden", n_hidden, n_layers)
         self.module: VAE = build_vae(
             latent=build_latent(latent, n_latent, latent_kwargs or {}),
             likelihood=build_likelihood(
@@ -123,20 +131,20 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
                 dispersion_level,
                 has_size_factor=self.registry["setup_args"]["size_factor_key"] is not None,
             ),
-            n_features=n_features,
+            networks=build_networks(network, n_features, registered_shape(self.registry), network_kwargs or {}),
             levels=self._levels,
-            n_continuous=self.summary_stats.get("n_extra_continuous_covs", 0),
-            encoder_hidden=widths,
-            decoder_hidden=widths[::-1]
-            if n_hidden_decoder is None
-            else hidden_widths("n_hidden_decoder", n_hidden_decoder, 0),
+            n_hidden=n_hidden,
+            n_layers=n_layers,
+            n_hidden_decoder=n_hidden_decoder,
             encode_covariates=encode_covariates,
-            network={
-                "deeply_inject_covariates": deeply_inject_covariates,
-                "activation": activation,
-                "normalization": normalization,
-                "norm_first": norm_first,
-            },
+            layers=Layers(
+                self._levels.n_per_level,
+                self.summary_stats.get("n_extra_continuous_covs", 0),
+                deeply_inject_covariates,
+                activation,
+                normalization,
+                norm_first,
+            ),
             dropout_rate=dropout_rate,
             module={
                 "unit_norm_input": unit_norm_input,
@@ -150,6 +158,6 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
             self._check_matrix(self.adata_manager.get_from_registry("X"))
         self._model_summary_string = (
             f"CurviVAE with latent: {latent!r}, n_latent: {self.manifold.dim}, likelihood: {likelihood!r}, "
-            f"n_hidden: {n_hidden}, n_layers: {n_layers}, batch levels: {', '.join(self._levels.names) or 'none'}."
+            f"network: {network!r}, batch levels: {', '.join(self._levels.names) or 'none'}."
         )
         self.init_params_ = self._get_init_params(locals())

@@ -5,15 +5,20 @@ from curvi.nn._conv import ConvDecoder, ConvEncoder
 from curvi.nn._corruption import CountThinning
 from curvi.nn._covariates import CovariateShift
 from curvi.nn._mlp import MLP, MLPDecoder, MLPEncoder
+from curvi.nn._networks import ConvNetworks, Layers, MLPNetworks, Networks
 
 __all__ = [
     "MLP",
     "ConvDecoder",
     "ConvEncoder",
+    "ConvNetworks",
     "CountThinning",
     "CovariateShift",
     "Decoder",
     "Encoder",
+    "Layers",
     "MLPDecoder",
     "MLPEncoder",
+    "MLPNetworks",
+    "Networks",
 ]

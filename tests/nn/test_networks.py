@@ -1,0 +1,44 @@
+"""Kinds of networks by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from curvi.nn import ConvNetworks, Layers, Networks
+
+
+@pytest.mark.parametrize("name", Networks.names())
+@pytest.mark.parametrize("n_per_level", [(), (2, 3)])
+def test_every_kind_makes_networks_that_fit_each_other_and_the_data(name, n_per_level):
+    torch.manual_seed(0)
+    networks = Networks.named(name)(4 * 5 * 3, (4, 5, 3))
+    layers = Layers(n_per_level, 1, activation="elu")
+    widths = networks.default_widths(2)
+    assert len(widths) == 2
+    encoder = networks.encoder(3, widths, layers, 0.0)
+    decoder = networks.decoder(3, 2, widths[::-1], layers)
+    levels = torch.randint(2, (6, len(n_per_level)))
+    continuous = torch.randn(6, 1)
+    code = encoder(torch.rand(6, 60), levels, continuous)
+    assert code.shape == (6, 3)
+    raw = decoder(code.expand(4, 6, 3), levels, continuous)
+    assert raw.shape == (4, 6, 2, 60)
+    raw.square().sum().backward()
+    parameters = [*encoder.parameters(), *decoder.parameters()]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in parameters)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_layers", "widths"),
+    [
+        ((28, 28, 1), None, [32, 64]),
+        ((8, 8, 1), None, [32]),
+        ((9, 2, 1), None, [32]),
+        ((1, 1, 3), None, [32]),
+        ((64, 200, 3), None, [32, 64, 128, 128, 128]),
+        ((28, 28, 1), 3, [32, 64, 128]),
+    ],
+)
+def test_stages_by_the_size_of_images(shape, n_layers, widths):
+    assert ConvNetworks(shape[0] * shape[1] * shape[2], shape).default_widths(n_layers) == widths
