@@ -11,12 +11,14 @@ import pytest
 
 @dataclass
 class Site:
-    """What the server gives: files by path, those it cuts off, and the paths it was asked for."""
+    """What the server gives: files by path, those it cuts off, whether parts of them, and what it was asked for."""
 
     url: str
     files: dict[str, bytes] = field(default_factory=dict)
     cut_off: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    knows_ranges: bool = True
+    n_sent: int = 0
 
 
 @pytest.fixture
@@ -28,10 +30,18 @@ def site(monkeypatch, tmp_path):
             if content is None:
                 self.send_error(404)
                 return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
+            start = 0
+            if found.knows_ranges and "Range" in self.headers:
+                start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+                if start >= len(content):
+                    self.send_error(416)
+                    return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if self.path in found.cut_off else content)
+            sent = content[start : len(content) // 2] if self.path in found.cut_off else content[start:]
+            found.n_sent += len(sent)
+            self.wfile.write(sent)
 
         def log_message(self, *args):
             pass

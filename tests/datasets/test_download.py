@@ -51,14 +51,37 @@ def test_wrong_content_is_not_kept(site, tmp_path):
     assert _left(tmp_path) == []
 
 
-def test_a_transfer_that_is_cut_off_is_not_kept(site, tmp_path):
+def test_a_transfer_that_is_cut_off_is_taken_up_again(site, tmp_path):
     site.files["/file.bin"] = CONTENT
     site.cut_off.add("/file.bin")
     with pytest.raises(OSError, match=r"could not be downloaded; tried http://127.0.0.1:\d+/file.bin \("):
         fetch(_file(f"{site.url}/file.bin"))
-    assert _left(tmp_path) == []
+    assert _left(tmp_path) == ["file.bin.part"]
+    assert site.n_sent == len(CONTENT) // 2
     site.cut_off.clear()
     assert fetch(_file(f"{site.url}/file.bin")).read_bytes() == CONTENT
+    # Only the last, broken block is sent again.
+    assert 0 <= site.n_sent - len(CONTENT) < 1024
+    assert _left(tmp_path) == ["file.bin"]
+
+
+def test_another_mirror_takes_up_what_the_first_left(site):
+    site.files |= {"/cut.bin": CONTENT, "/whole.bin": CONTENT}
+    site.cut_off.add("/cut.bin")
+    assert fetch(_file(f"{site.url}/cut.bin", f"{site.url}/whole.bin")).read_bytes() == CONTENT
+    assert 0 <= site.n_sent - len(CONTENT) < 1024
+
+
+@pytest.mark.parametrize("left", [CONTENT[:1000], CONTENT, CONTENT + b"more", b"of another file"])
+@pytest.mark.parametrize("knows_ranges", [True, False])
+def test_what_is_left_of_whatever(site, tmp_path, left, knows_ranges):
+    site.files["/file.bin"] = CONTENT
+    site.knows_ranges = knows_ranges
+    part = tmp_path / "cache" / "set" / "file.bin.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(left)
+    assert fetch(_file(f"{site.url}/file.bin")).read_bytes() == CONTENT
+    assert _left(tmp_path) == ["file.bin"]
 
 
 @pytest.mark.parametrize("bad", ["dead", "missing", "wrong", "cut off"])

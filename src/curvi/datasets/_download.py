@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pooch
@@ -50,7 +52,8 @@ def fetch(file: RemoteFile, cache_dir: str | Path | None = None) -> Path:
     Raises
     ------
     OSError
-        If no mirror gives a file with that checksum; the message says where to put one by hand.
+        If no mirror gives a file with that checksum; the message says where to put one by hand. What a transfer that
+        broke off has left is kept beside that place, and the next attempt begins there.
     """
     at_hand = _data_file(file.name)
     algorithm, digest = file.checksum.split(":")
@@ -61,23 +64,46 @@ def fetch(file: RemoteFile, cache_dir: str | Path | None = None) -> Path:
     failures = []
     for url in file.urls:
         try:
-            found = pooch.retrieve(
-                url,
-                known_hash=file.checksum,
-                fname=path.name,
-                path=path.parent,
-                downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
-            )
+            _download(url, file.checksum, path)
         except OSError as error:  # What `requests` raises is one.
             failures.append(f"{url} ({type(error).__name__})")
         except ValueError:
             failures.append(f"{url} (a file with another checksum)")
         else:
-            return Path(found)
+            return path
     raise OSError(
         f"{file.name} could not be downloaded; tried {', '.join(failures)}. Without a connection, put the file with "
         f"{file.checksum} at {path}, or set the environment variable CURVI_CACHE_DIR to a folder that has it."
     )
+
+
+def _download(url: str, checksum: str, path: Path) -> None:
+    """Have the file with that checksum at ``path``; what an earlier attempt left of it is not asked for again."""
+    part = path.with_name(f"{path.name}.part")
+
+    def resume(url: str, output_file: str, caller: Any) -> None:
+        headers = {"Accept-Encoding": "identity"}
+        with part.open("ab") as file:
+            if file.tell():
+                headers["Range"] = f"bytes={file.tell()}-"
+            pooch.HTTPDownloader(timeout=_TIMEOUT, headers=headers)(url, file, caller)
+        shutil.move(part, output_file)
+
+    resumed = part.exists()
+    try:
+        pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
+    except (OSError, ValueError) as error:
+        # The rest of another file, all of it from a server that knows no ranges, or nothing because none was left.
+        does_not_fit = (
+            isinstance(error, ValueError) or getattr(getattr(error, "response", None), "status_code", None) == 416
+        )
+        if not (resumed and does_not_fit):
+            raise
+        part.unlink(missing_ok=True)
+        pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
+    finally:
+        if part.exists() and not part.stat().st_size:
+            part.unlink()
 
 
 def packed_arrays(name: str, keys: tuple[str, ...]) -> dict[str, np.ndarray] | None:
