@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.nn.functional import logsigmoid
 
 from curvi.likelihoods._base import Likelihood
-from curvi.likelihoods._fold import fold
 from curvi.likelihoods._observations import UnitInterval
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Bernoulli(Distribution):
         """Log-probability of values in [0, 1] that broadcast with the logits, ``(...)``."""
         if self._validate_args:
             self._validate_sample(value)
-        size, away = fold(self.logits, value)
-        return -size * away - torch.log1p(torch.exp(-size))
+        # Neither term is positive: nothing cancels, and probable values keep their relative precision.
+        return value * logsigmoid(self.logits) + (1 - value) * logsigmoid(-self.logits)
 
 
 class BernoulliLikelihood(Likelihood, name="bernoulli"):
