@@ -51,6 +51,7 @@ def test_chosen_dimensions_come_in_the_order_asked_for(globe):
     both, one = (traversal(globe, 0, dims, span=1.0, n=3) for dims in ([1, 0], 0))
     assert (both.names, one.names) == (("z1", "z0"), ("z0",))
     np.testing.assert_array_equal(both.points[1], one.points[0])
+    assert traversal(globe, 0, np.array([1, 0]), span=1.0).dims == (1, 0)
 
 
 def test_on_a_sphere_a_dimension_goes_round_and_comes_back():

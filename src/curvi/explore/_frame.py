@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import torch
@@ -55,7 +56,7 @@ def checked_dims(manifold: Manifold, dims: int | Sequence[int] | None) -> list[i
     """
     if dims is None:
         return list(range(manifold.dim))
-    chosen = [dims] if isinstance(dims, int) else list(dims)
-    if not chosen or any(not isinstance(dim, int) or not 0 <= dim < manifold.dim for dim in chosen):
+    chosen = [dims] if isinstance(dims, Integral) else list(dims)
+    if not chosen or any(not isinstance(dim, Integral) or not 0 <= dim < manifold.dim for dim in chosen):
         raise ValueError(f"`dims` is {dims!r}; the dimensions of {manifold} are numbered from 0 to {manifold.dim - 1}.")
-    return chosen
+    return [int(dim) for dim in chosen]
