@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,7 +57,8 @@ def checked_dims(manifold: Manifold, dims: int | Sequence[int] | None) -> list[i
     """
     if dims is None:
         return list(range(manifold.dim))
-    chosen = [dims] if isinstance(dims, Integral) else list(dims)
-    if not chosen or any(not isinstance(dim, Integral) or not 0 <= dim < manifold.dim for dim in chosen):
+    # An array's integers are numbers.Integral, and no int.
+    chosen = list(np.atleast_1d(np.asarray(dims, dtype=object)))
+    if not chosen or any(not isinstance(dim, Integral) or not 0 <= int(dim) < manifold.dim for dim in chosen):
         raise ValueError(f"`dims` is {dims!r}; the dimensions of {manifold} are numbered from 0 to {manifold.dim - 1}.")
     return [int(dim) for dim in chosen]
