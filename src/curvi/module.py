@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from curvi.latent import LatentSpace
     from curvi.likelihoods import Likelihood
+    from curvi.nn import Corruption
 
 
 class VAE(BaseModuleClass):
@@ -44,6 +45,8 @@ class VAE(BaseModuleClass):
         Whether the encoder's input is scaled to length 1, so that it knows the direction of a cell's profile only.
     thinning_rate, thinning_weight
         The expected fraction of counts removed, and the weight of the thinning penalty; weight 0 costs nothing.
+    corruption
+        Noise on the encoder's input in training; what is to be reconstructed stays clean.
     """
 
     def __init__(
@@ -57,10 +60,13 @@ class VAE(BaseModuleClass):
         unit_norm_input: bool = False,
         thinning_rate: float = 0.2,
         thinning_weight: float = 0.0,
+        corruption: Corruption | None = None,
     ) -> None:
         super().__init__()
         if not thinning_weight >= 0:
             raise ValueError(f"`thinning_weight` is {thinning_weight}; it must be 0 or positive.")
+        if not 0.0 < thinning_rate < 1.0:
+            raise ValueError(f"`thinning_rate` is {thinning_rate}; it must lie strictly between 0 and 1.")
         self.encoder = encoder
         self.latent = latent
         self.decoder = decoder
@@ -69,6 +75,7 @@ class VAE(BaseModuleClass):
         self.unit_norm_input = unit_norm_input
         self.thinning = CountThinning(thinning_rate)
         self.thinning_weight = thinning_weight
+        self.corruption = corruption
 
     def _covariates(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """The levels ``(n, n_levels)`` and continuous covariates ``(n, n_continuous)`` of a minibatch."""
@@ -101,7 +108,8 @@ class VAE(BaseModuleClass):
         self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_samples: int = 1
     ) -> dict[str, Any]:
         """Posterior ``qz`` and draws ``z``, ``(n, ambient_dim)`` or ``(n_samples, n, ambient_dim)`` for several."""
-        qz = self.encode(x, levels, continuous)
+        seen = self.corruption(x) if self.training and self.corruption is not None else x
+        qz = self.encode(seen, levels, continuous)
         outputs = {"qz": qz, "z": qz.rsample() if n_samples == 1 else qz.rsample(Size([n_samples]))}
         if self.training and self.thinning_weight > 0:
             outputs["thinned_loc"] = self.latent.location(self.encode(self.thinning(x), levels, continuous))

@@ -49,6 +49,9 @@ autoencoder: dict[str, Any] = {
 }
 """A plain autoencoder: a latent point without noise, and least squares; for pictures add ``"network": "conv"``."""
 
+denoising: dict[str, Any] = autoencoder | {"corruption": "gaussian"}
+"""An autoencoder that sees its input through noise and is asked for the clean data."""
+
 linear: dict[str, Any] = autoencoder | {"n_layers": 0}
 """A plain autoencoder without hidden layers, which learns the subspace of the principal components: that of the
 truncated singular value decomposition of the centred data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +12,15 @@ from torch import Tensor
 
 
 class Observations(ABC):
-    """A kind of numbers: how cells are shown to an encoder, how large a cell is, and whether data are of the kind."""
+    """A kind of numbers: how cells are shown to an encoder, how large a cell is, and whether data are of the kind.
+
+    Attributes
+    ----------
+    are_counts
+        Whether they are 0, 1, 2, ...
+    """
+
+    are_counts: ClassVar[bool]
 
     @abstractmethod
     def encoder_input(self, x: Tensor) -> Tensor:
@@ -29,6 +37,8 @@ class Observations(ABC):
 
 class Counts(Observations):
     """Numbers of molecules: 0, 1, 2, ..., as integers or floating-point numbers; no cell without any."""
+
+    are_counts = True
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """``log(1 + x)``."""
@@ -62,6 +72,8 @@ class Counts(Observations):
 class RealValues(Observations):
     """Any real numbers."""
 
+    are_counts = False
+
     def encoder_input(self, x: Tensor) -> Tensor:
         """The data as they are."""
         return x
@@ -79,6 +91,8 @@ class RealValues(Observations):
 
 class UnitInterval(Observations):
     """Numbers from 0 to 1, such as the pixels of a picture."""
+
+    are_counts = False
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """The data as they are."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from curvi.latent import LatentSpace, ProductLatent
 from curvi.likelihoods import Likelihood
 from curvi.module import VAE
-from curvi.nn import Layers, Networks
+from curvi.nn import Corruption, Layers, Networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,6 +132,34 @@ def build_likelihood(
     return kind(n_features, n_per_level=levels.n_per_level, **options)
 
 
+def build_corruption(corruption: str | None, options: Mapping[str, Any], likelihood: Likelihood) -> Corruption | None:
+    """The noise that goes by the name ``corruption``, or none.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the noise does not take one of the options or does not go with the kind of data.
+    """
+    if corruption is None:
+        if options:
+            raise ValueError("`corruption_kwargs` was given without `corruption`; name the noise, as in 'dropout'.")
+        return None
+    kind: type[Corruption] = Corruption.named(corruption)
+    _refuse_foreign(f"corruption {corruption!r}", options, kind, ())
+    counts = likelihood.observations.are_counts
+    if (counts and not kind.keeps_counts) or (kind.needs_counts and not counts):
+        fitting = [
+            name
+            for name in Corruption.names()
+            if (Corruption.named(name).keeps_counts if counts else not Corruption.named(name).needs_counts)
+        ]
+        raise ValueError(
+            f"corruption {corruption!r} does not go with likelihood {likelihood.name!r}, whose data are "
+            f"{'counts' if counts else 'real numbers'}; choose one of {', '.join(map(repr, fitting))}."
+        )
+    return kind(**options)
+
+
 def _level_index(levels: BatchLevels, name: str) -> int:
     if name not in levels.names:
         known = ", ".join(map(repr, levels.names)) or "none"
@@ -151,6 +179,7 @@ def build_vae(
     encode_covariates: bool,
     layers: Layers,
     dropout_rate: float,
+    corruption: Corruption | None,
     module: Mapping[str, Any],
 ) -> VAE:
     """Networks that fit the latent space and the likelihood, joined with them in one module.
@@ -175,5 +204,6 @@ def build_vae(
         networks.decoder(latent.n_coordinates, likelihood.n_params, back, layers),
         likelihood,
         has_batch_level=levels.has_batch_level,
+        corruption=corruption,
         **module,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curvi.data import BatchLevels, registered_shape
-from curvi.model._build import build_latent, build_likelihood, build_networks, build_vae
+from curvi.model._build import build_corruption, build_latent, build_likelihood, build_networks, build_vae
 from curvi.model._decoding import DecodingMixin
 from curvi.model._embedding import EmbeddingMixin
 from curvi.model._evidence import EvidenceMixin
@@ -45,7 +45,7 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
         from :func:`curvi.data.from_images`.
     n_hidden
         Width of the hidden layers, or the widths of the encoder's, from input to latent; by default 128. Of ``"conv"``
-        the channels of the stages, each of which halves the image; by default 32, 64, 128, 128, ...
+        the channels of the stages, each of which halves the image; by default 16, 32, 64, 128, 128, ...
     n_layers
         The number of hidden layers where ``n_hidden`` is one width or None; by default 2, and 0 makes encoder and
         decoder linear. Of ``"conv"`` the number of stages; by default until no side is longer than 8 pixels.
@@ -72,9 +72,14 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
     thinning_rate, thinning_weight
         The expected fraction of counts removed from a cell's copy, and the weight of the squared distance between where
         cell and copy lie. With weight 0 there is no copy.
-    latent_kwargs, likelihood_kwargs, network_kwargs
+    corruption
+        Noise on the encoder's input in training, so that the model learns to remove it: ``"thinning"`` or ``"dropout"``
+        of counts, ``"dropout"``, ``"gaussian"`` or ``"salt_and_pepper"`` of real values. What is to be reconstructed,
+        and the size factor, are those of the clean data; embeddings are of the data as they are.
+    latent_kwargs, likelihood_kwargs, network_kwargs, corruption_kwargs
         Further arguments of the latent space (such as ``learn_curvature``), of the likelihood and of the network: for
-        ``"conv"`` the residual blocks of a stage, ``n_blocks``, and the width of the dense layer, ``n_dense``.
+        ``"conv"`` the residual blocks of a stage, ``n_blocks``, and the width of the dense layer, ``n_dense``. Of the
+        noise its ``rate`` or ``scale``.
 
     Examples
     --------
@@ -110,9 +115,11 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
         unit_norm_input: bool = False,
         thinning_rate: float = 0.2,
         thinning_weight: float = 0.0,
+        corruption: str | None = None,
         latent_kwargs: Mapping[str, Any] | None = None,
         likelihood_kwargs: Mapping[str, Any] | None = None,
         network_kwargs: Mapping[str, Any] | None = None,
+        corruption_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(adata, registry)
         self.encode_covariates = encode_covariates
@@ -121,16 +128,17 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
         options = dict(likelihood_kwargs or {})
         if dispersion is not None:
             options["dispersion"] = dispersion
+        observed = build_likelihood(
+            likelihood,
+            n_features,
+            self._levels,
+            options,
+            dispersion_level,
+            has_size_factor=self.registry["setup_args"]["size_factor_key"] is not None,
+        )
         self.module: VAE = build_vae(
             latent=build_latent(latent, n_latent, latent_kwargs or {}),
-            likelihood=build_likelihood(
-                likelihood,
-                n_features,
-                self._levels,
-                options,
-                dispersion_level,
-                has_size_factor=self.registry["setup_args"]["size_factor_key"] is not None,
-            ),
+            likelihood=observed,
             networks=build_networks(network, n_features, registered_shape(self.registry), network_kwargs or {}),
             levels=self._levels,
             n_hidden=n_hidden,
@@ -146,6 +154,7 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
                 norm_first,
             ),
             dropout_rate=dropout_rate,
+            corruption=build_corruption(corruption, corruption_kwargs or {}, observed),
             module={
                 "unit_norm_input": unit_norm_input,
                 "thinning_rate": thinning_rate,

@@ -2,7 +2,7 @@
 
 from curvi.nn._base import Decoder, Encoder
 from curvi.nn._conv import ConvDecoder, ConvEncoder
-from curvi.nn._corruption import CountThinning
+from curvi.nn._corruption import Corruption, CountThinning, FeatureDropout, GaussianNoise, SaltAndPepper
 from curvi.nn._covariates import CovariateShift
 from curvi.nn._mlp import MLP, MLPDecoder, MLPEncoder
 from curvi.nn._networks import ConvNetworks, Layers, MLPNetworks, Networks
@@ -12,13 +12,17 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "ConvNetworks",
+    "Corruption",
     "CountThinning",
     "CovariateShift",
     "Decoder",
     "Encoder",
+    "FeatureDropout",
+    "GaussianNoise",
     "Layers",
     "MLPDecoder",
     "MLPEncoder",
     "MLPNetworks",
     "Networks",
+    "SaltAndPepper",
 ]

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from curvi._named import Named
 
-class CountThinning(nn.Module):
+
+class Corruption(Named, nn.Module, ABC, argument="corruption"):
+    """Noise that makes a copy of the data worse, which the decoder has to see through.
+
+    Attributes
+    ----------
+    needs_counts, keeps_counts
+        Whether it takes counts only, and whether counts stay counts.
+    """
+
+    needs_counts: ClassVar[bool]
+    keeps_counts: ClassVar[bool]
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """A corrupted copy of data ``(n, n_features)``, of the same shape."""
+
+
+class CountThinning(Corruption, name="thinning"):
     r"""Remove each molecule with the same probability: :math:`x'_{ig} \sim \mathrm{Binomial}(x_{ig}, 1 - r)`.
 
     A cell and its thinned copy differ only in sequencing depth.
@@ -30,11 +52,11 @@ class CountThinning(nn.Module):
     (True, True)
     """
 
-    def __init__(self, rate: float) -> None:
+    needs_counts = keeps_counts = True
+
+    def __init__(self, rate: float = 0.2) -> None:
         super().__init__()
-        if not 0.0 < rate < 1.0:
-            raise ValueError(f"`thinning_rate` is {rate}; it must lie strictly between 0 and 1.")
-        self.rate = rate
+        self.rate = _fraction(rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """Thinned counts of the same shape as ``x``, non-negative integers ``(n, n_features)``."""
@@ -44,3 +66,107 @@ class CountThinning(nn.Module):
         counts = x[present]
         thinned[present] = torch.binomial(counts, torch.full_like(counts, 1.0 - self.rate))
         return thinned
+
+
+class FeatureDropout(Corruption, name="dropout"):
+    """Set entries to 0, each with the same probability; the others stay as they are.
+
+    Parameters
+    ----------
+    rate
+        The expected fraction of entries that is lost, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If ``rate`` is not strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> FeatureDropout(0.3)(torch.ones(2, 5)).unique().tolist() in ([0.0, 1.0], [0.0], [1.0])
+    True
+    """
+
+    needs_counts, keeps_counts = False, True
+
+    def __init__(self, rate: float = 0.2) -> None:
+        super().__init__()
+        self.rate = _fraction(rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The data ``(n, n_features)`` with entries set to 0."""
+        return x * (torch.rand_like(x) >= self.rate)
+
+
+class GaussianNoise(Corruption, name="gaussian"):
+    r"""Add independent Gaussian noise: :math:`x' = x + \sigma \varepsilon`.
+
+    Parameters
+    ----------
+    scale
+        Its standard deviation :math:`\sigma > 0`, in the units of the data.
+
+    Raises
+    ------
+    ValueError
+        If ``scale`` is not positive and finite.
+
+    Examples
+    --------
+    >>> import torch
+    >>> GaussianNoise(0.5)(torch.zeros(2, 5)).shape
+    torch.Size([2, 5])
+    """
+
+    needs_counts = keeps_counts = False
+
+    def __init__(self, scale: float = 0.3) -> None:
+        super().__init__()
+        if not 0.0 < scale < float("inf"):
+            raise ValueError(f"`scale` is {scale}; the noise needs a positive, finite standard deviation.")
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The data ``(n, n_features)`` with noise added."""
+        return x + self.scale * torch.randn_like(x)
+
+
+class SaltAndPepper(Corruption, name="salt_and_pepper"):
+    """Replace entries by 0 or 1, as dead and hot pixels do.
+
+    Parameters
+    ----------
+    rate
+        The expected fraction of entries that is replaced, in (0, 1); half of them become 0.
+
+    Raises
+    ------
+    ValueError
+        If ``rate`` is not strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> spoilt = SaltAndPepper(0.5)(torch.full((1, 1000), 0.5))
+    >>> spoilt.unique()
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+
+    needs_counts = keeps_counts = False
+
+    def __init__(self, rate: float = 0.1) -> None:
+        super().__init__()
+        self.rate = _fraction(rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The data ``(n, n_features)`` with entries replaced."""
+        u = torch.rand_like(x)
+        return torch.where(u < self.rate, (u < self.rate / 2).to(x), x)
+
+
+def _fraction(rate: float) -> float:
+    """``rate``, or a ``ValueError`` where it does not lie strictly between 0 and 1."""
+    if not 0.0 < rate < 1.0:
+        raise ValueError(f"`rate` is {rate}; the fraction that is lost must lie strictly between 0 and 1.")
+    return rate
