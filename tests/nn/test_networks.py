@@ -32,12 +32,12 @@ def test_every_kind_makes_networks_that_fit_each_other_and_the_data(name, n_per_
 @pytest.mark.parametrize(
     ("shape", "n_layers", "widths"),
     [
-        ((28, 28, 1), None, [32, 64]),
-        ((8, 8, 1), None, [32]),
-        ((9, 2, 1), None, [32]),
-        ((1, 1, 3), None, [32]),
-        ((64, 200, 3), None, [32, 64, 128, 128, 128]),
-        ((28, 28, 1), 3, [32, 64, 128]),
+        ((28, 28, 1), None, [16, 32]),
+        ((8, 8, 1), None, [16]),
+        ((9, 2, 1), None, [16]),
+        ((1, 1, 3), None, [16]),
+        ((64, 200, 3), None, [16, 32, 64, 128, 128]),
+        ((28, 28, 1), 3, [16, 32, 64]),
     ],
 )
 def test_stages_by_the_size_of_images(shape, n_layers, widths):

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def default_channels(shape: Shape, n_stages: int | None = None) -> list[int]:
-    """Channels of the stages of an encoder: 32, 64, 128, 128, ..., by default until no side is longer than 8.
+    """Channels of the stages of an encoder: 16, 32, 64, 128, 128, ..., by default until no side is longer than 8.
 
     Examples
     --------
     >>> default_channels((28, 28, 1)), default_channels((7, 5, 3)), default_channels((200, 120, 3))
-    ([32, 64], [32], [32, 64, 128, 128, 128])
+    ([16, 32], [16], [16, 32, 64, 128, 128])
     """
     if n_stages is None:
         sizes = halvings(shape[:2], max(shape[:2]).bit_length())
         n_stages = max(sum(max(size) > 8 for size in sizes), 1)
-    return [min(32 << stage, 128) for stage in range(n_stages)]
+    return [min(16 << stage, 128) for stage in range(n_stages)]
 
 
 def _check(shape: Shape, channels: Sequence[int]) -> None:

@@ -75,7 +75,7 @@ class MLPNetworks(Networks, name="mlp"):
 class ConvNetworks(Networks, name="conv"):
     """Convolutional networks; widths are the channels of the stages, each of which halves the image.
 
-    By default as many stages as leave no side longer than 8 pixels, with 32, 64, 128, 128, ... channels.
+    By default as many stages as leave no side longer than 8 pixels, with 16, 32, 64, 128, 128, ... channels.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class ConvNetworks(Networks, name="conv"):
         self.n_dense = n_dense
 
     def default_widths(self, n_layers: int | None) -> list[int]:
-        """32, 64, 128, 128, ... channels."""
+        """16, 32, 64, 128, 128, ... channels."""
         return default_channels(self.shape, n_layers)
 
     def encoder(self, n_out: int, widths: Sequence[int], layers: Layers, dropout_rate: float) -> ConvEncoder:
