@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _forget_names() -> Iterator[None]:
-    known = {family: dict(family._known) for family in Named.__subclasses__()}
     yield
     for family in Named.__subclasses__():
-        family._known = known.get(family, {})
+        family._known = {name: kind for name, kind in family._known.items() if kind.__module__.startswith("curvi.")}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curvi import (
+        data,
         datasets,
         distributions,
         explore,
@@ -25,6 +26,7 @@ __version__ = version("curvi")
 
 __all__ = [
     "CurviVAE",
+    "data",
     "datasets",
     "distributions",
     "explore",
