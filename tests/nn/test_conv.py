@@ -193,6 +193,19 @@ def test_dropout_acts_in_training_only():
     assert torch.equal(encoder(x, NO_LEVELS), encoder(x, NO_LEVELS))
 
 
+def test_the_whole_network_is_one_graph():
+    torch.manual_seed(0)
+    encoder = ConvEncoder((7, 5, 3), 3, [4, 8], n_per_level=[2]).eval()
+    decoder = ConvDecoder((7, 5, 3), 3, 1, [8, 4], n_per_level=[2]).eval()
+
+    def both(x: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        return decoder(encoder(x, levels), levels)
+
+    x, levels = torch.rand(N, 105), torch.zeros(N, 1, dtype=torch.int64)
+    compiled = torch.compile(both, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, levels), both(x, levels))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
