@@ -221,3 +221,13 @@ def test_bad_arguments_are_named(arguments, message):
         ConvEncoder(**{"shape": (8, 8, 1), "n_out": 2, "channels": [4]} | arguments)
     with pytest.raises(ValueError, match=message):
         ConvDecoder(**{"shape": (8, 8, 1), "n_in": 2, "n_params": 1, "channels": [4]} | arguments)
+
+
+def test_running_figures_follow_within_a_hundred_steps():
+    torch.manual_seed(0)
+    encoder = ConvEncoder((7, 5, 3), 3, [4, 8])
+    x = 1 + torch.rand(64, 105)
+    levels = torch.zeros(64, 0, dtype=torch.int64)
+    for _ in range(100):
+        code = encoder(x, levels)
+    torch.testing.assert_close(encoder.eval()(x, levels), code, rtol=0.05, atol=0.02)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, int, int]
 
+# Sets of images are small and their networks learn within some hundred steps, which running figures of scVI's 0.01 lag
+# behind: after 180 steps a model of blood cells was 165 nats worse in evaluation than in training, and with 0.1 by 2.
+_MOMENTUM = 0.1
+
 
 def default_channels(shape: Shape, n_stages: int | None = None) -> list[int]:
     """Channels of the stages of an encoder: 16, 32, 64, 128, 128, ..., by default until no side is longer than 8.
@@ -97,7 +101,7 @@ class ConvEncoder(Encoder):
         super().__init__()
         _check(shape, channels)
         self.shape = tuple(shape)
-        style = Style(activation, normalization, norm_first)
+        style = Style(activation, normalization, norm_first, _MOMENTUM)
         seen = Covariates(n_per_level, n_continuous)
         later = seen if deeply_inject_covariates else Covariates()
         sizes = halvings(shape[:2], len(channels))
@@ -174,7 +178,7 @@ class ConvDecoder(Decoder):
         super().__init__()
         _check(shape, channels)
         self.n_params = n_params
-        style = Style(activation, normalization, norm_first)
+        style = Style(activation, normalization, norm_first, _MOMENTUM)
         seen = Covariates(n_per_level, n_continuous)
         later = seen if deeply_inject_covariates else Covariates()
         *sizes, smallest = halvings(shape[:2], len(channels))

@@ -62,6 +62,8 @@ class MLP(nn.Module):
         Whether normalisation stands before the activation (scVI) or after it (scPhere).
     dropout_rate
         Probability in [0, 1) of zeroing a hidden unit in training.
+    momentum
+        The share of a minibatch in the running figures of batch normalisation, in (0, 1]; by default that of scVI.
 
     Examples
     --------
@@ -84,6 +86,7 @@ class MLP(nn.Module):
         normalization: str = "batch",
         norm_first: bool = True,
         dropout_rate: float = 0.0,
+        momentum: float = 0.01,
     ) -> None:
         super().__init__()
         has_covariates = bool(len(n_per_level) or n_continuous)
@@ -99,7 +102,7 @@ class MLP(nn.Module):
                 before,
                 width,
                 shift(before, width, wanted=deeply_inject_covariates or i == 0),
-                Style(activation, normalization, norm_first),
+                Style(activation, normalization, norm_first, momentum),
                 dropout_rate,
             )
             for i, (before, width) in enumerate(zip(widths[:-1], widths[1:], strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from torch import nn
@@ -14,10 +13,13 @@ T = TypeVar("T")
 
 
 class Normalization(NamedTuple):
-    """A normalisation of rows ``(n, width)`` and of maps ``(n, channels, height, width)``, from the number of units."""
+    """A normalisation of rows ``(n, width)`` and of maps ``(n, channels, height, width)``.
 
-    rows: Callable[[int], nn.Module | None]
-    maps: Callable[[int], nn.Module | None]
+    Each is made from the number of units and the share of a minibatch in running figures.
+    """
+
+    rows: Callable[[int, float], nn.Module | None]
+    maps: Callable[[int, float], nn.Module | None]
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -29,11 +31,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
 }
 NORMALIZATIONS: dict[str, Normalization] = {
-    # Momentum and epsilon of rows are those of scVI, of which the Gaussian model is the counterpart. A channel of maps
-    # averages over pixels too, so that its running figures may follow faster.
-    "batch": Normalization(partial(nn.BatchNorm1d, momentum=0.01, eps=0.001), nn.BatchNorm2d),
-    "layer": Normalization(nn.LayerNorm, partial(nn.GroupNorm, 1)),
-    "none": Normalization(lambda _: None, lambda _: None),
+    # The epsilon of rows is that of scVI, of which the Gaussian model is the counterpart.
+    "batch": Normalization(
+        lambda width, momentum: nn.BatchNorm1d(width, momentum=momentum, eps=0.001),
+        lambda channels, momentum: nn.BatchNorm2d(channels, momentum=momentum),
+    ),
+    "layer": Normalization(lambda width, _: nn.LayerNorm(width), lambda channels, _: nn.GroupNorm(1, channels)),
+    "none": Normalization(lambda _, __: None, lambda _, __: None),
 }
 
 
@@ -59,11 +63,14 @@ class Style(NamedTuple):
         A name of :data:`ACTIVATIONS` and of :data:`NORMALIZATIONS`.
     norm_first
         Whether normalisation stands before the activation.
+    momentum
+        The share of a minibatch in the running figures of batch normalisation, in (0, 1]; by default that of scVI.
     """
 
     activation: str = "relu"
     normalization: str = "batch"
     norm_first: bool = True
+    momentum: float = 0.01
 
     def act(self) -> nn.Module:
         """The activation alone."""
@@ -71,11 +78,13 @@ class Style(NamedTuple):
 
     def row_steps(self, width: int, dropout_rate: float = 0.0) -> nn.Sequential:
         """Normalisation, activation and dropout of rows ``(n, width)``."""
-        return self._steps(choose(NORMALIZATIONS, "normalization", self.normalization).rows(width), dropout_rate)
+        norm = choose(NORMALIZATIONS, "normalization", self.normalization).rows(width, self.momentum)
+        return self._steps(norm, dropout_rate)
 
     def map_steps(self, channels: int) -> nn.Sequential:
         """Normalisation and activation of maps ``(n, channels, height, width)``."""
-        return self._steps(choose(NORMALIZATIONS, "normalization", self.normalization).maps(channels), 0.0)
+        norm = choose(NORMALIZATIONS, "normalization", self.normalization).maps(channels, self.momentum)
+        return self._steps(norm, 0.0)
 
     def _steps(self, norm: nn.Module | None, dropout_rate: float) -> nn.Sequential:
         steps = [norm, self.act()] if self.norm_first else [self.act(), norm]
