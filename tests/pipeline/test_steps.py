@@ -119,7 +119,7 @@ def test_embedding_goes_into_the_data_with_all_its_genes(cells, config, trained)
     before = set(cells.obs)
     embed(trained, cells, "X_globe", "kappa")
     np.testing.assert_array_equal(cells.obsm["X_globe"], trained.get_latent_representation())
-    assert cells.uns["curvi"]["X_globe"]["manifold"] == {"name": "sphere", "dim": 2}
+    assert cells.uns["curvi"]["X_globe"]["manifold"] == trained.manifold.config()
     assert (cells.obs["kappa"] > 0).all()
     assert set(cells.obs) == {*before, "kappa"}
     embed(trained, cells)
