@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from anndata import AnnData
-from matplotlib.collections import PatchCollection
-from matplotlib.patches import Rectangle
 
 from curvi.data import to_images
 from curvi.data._loader import as_rows
 from curvi.pl._color import ColorSource, listed
-from curvi.pl._panels import new_panels
+from curvi.pl._mosaic import Captions, ImageStyle, draw_mosaic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from curvi.pl._color import Palette
-
-# Inches above an image for its label.
-_HEAD = 0.16
-_MOST_COLUMNS = 12
 
 
 def images(
@@ -105,31 +97,9 @@ def images(
     >>> len(ax.texts)
     10
     """
-    if not vmin < vmax:
-        raise ValueError(f"`vmin` is {vmin} and `vmax` is {vmax}; black must be below white.")
-    if not size > 0:
-        raise ValueError(f"`size` is {size}; expected inches above 0.")
-    pixels, names, frames = _chosen(data, indices, color, n, seed, layer, palette)
-    tiles = _tiles(pixels, channel, cmap, vmin, vmax)
-    columns = min(_MOST_COLUMNS, ceil(sqrt(len(tiles)))) if n_columns is None else n_columns
-    if columns < 1:
-        raise ValueError(f"`n_columns` is {n_columns}; expected at least 1.")
-    inch = max(tiles.shape[1:3]) / size
-    head = ceil(_HEAD * inch) if names else 0
-    mosaic, corners = _mosaic(tiles, columns, head)
-    panels = new_panels(1, 1, ax, size=(mosaic.shape[1] / inch, mosaic.shape[0] / inch), left=0.0, foot=0.0)
-    ax = panels.groups[0][0]
-    ax.imshow(mosaic, interpolation="nearest")
-    ax.set_axis_off()
-    height, width = tiles.shape[1:3]
-    for name, (x, y) in zip(names, corners, strict=False):
-        ax.text(x + width / 2 - 0.5, y - 0.5 - 0.02 * inch, name, ha="center", va="bottom", fontsize=7, clip_on=False)
-    if frames is not None:
-        boxes = [Rectangle((x - 0.5, y - 0.5), width, height) for x, y in corners]
-        ax.add_collection(PatchCollection(boxes, facecolor="none", edgecolor=frames, linewidth=1.2, clip_on=False))
-    panels.arrange([None])
-    if title is not None:
-        panels.set_title(panels.groups[0], title)
+    style = ImageStyle(channel, cmap, vmin, vmax, size)
+    pixels, captions = _chosen(data, indices, color, n, seed, layer, palette)
+    panels = draw_mosaic(pixels, style, captions, n_columns=n_columns, ax=ax, title=title)
     return panels.finish(show=show, save=save, return_fig=return_fig)
 
 
@@ -141,32 +111,40 @@ def _chosen(
     seed: int | None,
     layer: str | None,
     palette: Palette | None,
-) -> tuple[np.ndarray, list[str], np.ndarray | None]:
-    """Images ``(n, h, w)`` or ``(n, h, w, c)``, what is written above them, and the colours of their frames."""
+) -> tuple[np.ndarray, Captions]:
+    """Images ``(n, h, w)`` or ``(n, h, w, c)``, and what stands around them."""
     array = data if isinstance(data, AnnData) else np.asarray(data)
     if not isinstance(array, AnnData) and (array.ndim not in (3, 4) or not array.size):
         raise ValueError(f"`data` has shape {array.shape}; expected images (n, h, w) or (n, h, w, c), or an AnnData.")
-    rows = _rows(indices, array.shape[0], n, seed)
+    rows = chosen_rows(indices, array.shape[0], n, seed)
     if not isinstance(array, AnnData):
         if color is not None or layer is not None:
             raise ValueError("`color` and `layer` need an AnnData; `data` is an array.")
-        return array[rows], [], None
+        return array[rows], Captions()
     pixels = to_images(array[rows], layer)
-    if color is None:
-        return pixels, [], None
-    if color not in array.obs:
+    return pixels, Captions() if color is None else captions_of(array, color, rows, palette)
+
+
+def captions_of(adata: AnnData, color: str, rows: np.ndarray, palette: Palette | None) -> Captions:
+    """What a column of ``.obs`` has to say of some rows, with frames where it has categories.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+    """
+    if color not in adata.obs:
         raise ValueError(
-            f"`color` is {color!r}, which is no column of `adata.obs`; it has {listed(array.obs.columns)}."
+            f"`color` is {color!r}, which is no column of `adata.obs`; it has {listed(adata.obs.columns)}."
         )
-    (coloring,) = ColorSource(None, None, palette, None, None, None, False).colorings(array, color)
-    values = array.obs[color].iloc[rows]
+    (coloring,) = ColorSource(None, None, palette, None, None, None, False).colorings(adata, color)
     if coloring.mappable is not None:
-        return pixels, [f"{value:.3g}" for value in values], None
+        return Captions([f"{value:.3g}" for value in adata.obs[color].iloc[rows]])
     names = [*coloring.categories, coloring.rest]
-    return pixels, [names[code] for code in coloring.codes[rows]], coloring.rgba[rows]
+    return Captions([names[code] for code in coloring.codes[rows]], frames=coloring.rgba[rows])
 
 
-def _rows(indices: Any, n_obs: int, n: int, seed: int | None) -> np.ndarray:
+def chosen_rows(indices: Any, n_obs: int, n: int, seed: int | None) -> np.ndarray:
     """The numbers of the images to draw, at least one."""
     if indices is not None:
         rows = as_rows(indices, n_obs)
@@ -179,31 +157,3 @@ def _rows(indices: Any, n_obs: int, n: int, seed: int | None) -> np.ndarray:
     if not len(rows):
         raise ValueError("`indices` names no image; name at least one.")
     return rows
-
-
-def _tiles(pixels: np.ndarray, channel: int | None, cmap: str | Colormap, vmin: float, vmax: float) -> np.ndarray:
-    """Images as colours ``(n, h, w, 4)`` in [0, 1]."""
-    unit = np.clip((pixels.astype(np.float64) - vmin) / (vmax - vmin), 0.0, 1.0)
-    n_channels = unit.shape[3] if unit.ndim == 4 else 1
-    if channel is not None:
-        if not 0 <= channel < n_channels:
-            raise ValueError(f"`channel` is {channel}; the images have {n_channels} channels, counted from 0.")
-        unit = unit[..., channel] if unit.ndim == 4 else unit
-    elif n_channels not in (1, 3, 4):
-        raise ValueError(f"the images have {n_channels} channels, which are no colours; choose one with `channel`.")
-    if unit.ndim == 3 or unit.shape[3] == 1:
-        return mpl.colormaps.get_cmap(cmap)(unit.reshape(unit.shape[:3]))
-    return unit if unit.shape[3] == 4 else np.concatenate([unit, np.ones_like(unit[..., :1])], axis=3)
-
-
-def _mosaic(tiles: np.ndarray, columns: int, head: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """All images on one picture ``(height, width, 4)``, and the left upper corner ``(x, y)`` of each."""
-    n, height, width, _ = tiles.shape
-    gap = max(1, round(0.08 * width))
-    columns, lines = min(columns, n), ceil(n / columns)
-    step_x, step_y = width + gap, height + head + gap
-    mosaic = np.zeros((lines * step_y - gap, columns * step_x - gap, 4))
-    corners = [(i % columns * step_x, i // columns * step_y + head) for i in range(n)]
-    for tile, (x, y) in zip(tiles, corners, strict=True):
-        mosaic[y : y + height, x : x + width] = tile
-    return mosaic, corners
