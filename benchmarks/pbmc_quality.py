@@ -58,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--only", nargs="+", help="names of rows to print, as in the table")
     parser.add_argument("--peers", action="store_true", help="also train scVI with 10 and 3 dimensions")
     options = parser.parse_args()
     be_quiet()
@@ -66,6 +67,8 @@ def main() -> None:
     for name, arguments in {
         "vMF S^2": {"latent": "vmf", "n_latent": 2},
         "vMF S^5": {"latent": "vmf", "n_latent": 5},
+        "power spherical S^2": {"latent": "power_spherical", "n_latent": 2},
+        "hyperbolic 2-d": {"latent": "lorentz", "n_latent": 2},
         "Gaussian 2-d": {"latent": "normal", "n_latent": 2},
         "Gaussian 10-d": {"latent": "normal", "n_latent": 10},
         "scPhere preset S^2": presets.scphere,
@@ -77,6 +80,8 @@ def main() -> None:
             methods[f"scVI-{n}"] = lambda seed, n=n: scvi_embedding(adata, seed, 400, n)
     print(f"{adata.n_obs} cells x {adata.n_vars} genes, {options.seeds} seeds, {options.epochs} epochs, {machine()}")
     for name, embed in methods.items():
+        if options.only and name not in options.only:
+            continue
         rows = []
         for seed in range(options.seeds):
             adata.obsm.pop("X_embedding", None)
