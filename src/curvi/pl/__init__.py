@@ -3,6 +3,7 @@
 from curvi.pl._disk import disk
 from curvi.pl._history import history
 from curvi.pl._images import images
+from curvi.pl._manifold_grid import manifold_grid
 from curvi.pl._map import map
 from curvi.pl._plane import plane
 from curvi.pl._prototypes import prototypes
@@ -15,6 +16,7 @@ __all__ = [
     "disk",
     "history",
     "images",
+    "manifold_grid",
     "map",
     "plane",
     "prototypes",
