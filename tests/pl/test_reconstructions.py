@@ -90,3 +90,28 @@ def test_what_cannot_be_drawn(model, counter):
         curvi.pl.reconstructions(model, n=0)
     with pytest.raises(ValueError, match="`model` was not trained on images"):
         curvi.pl.reconstructions(counter)
+
+
+def test_levels_covariates_and_a_layer_are_read_as_the_model_reads_them(rng, tile):
+    obs = {"stain": ["pink", "violet"] * 6, "slide": ["x", "y", "z"] * 4, "age": rng.random(12)}
+    adata = curvi.data.from_images(rng.random((12, 6, 4, 3)).astype(np.float32), obs=obs)
+    adata.layers["negative"] = 1 - adata.X
+    curvi.CurviVAE.setup_anndata(
+        adata,
+        layer="negative",
+        batch_key="stain",
+        categorical_covariate_keys=["slide"],
+        continuous_covariate_keys=["age"],
+    )
+    model = curvi.CurviVAE(adata, latent="vmf", n_latent=2, likelihood="bernoulli", n_hidden=8)
+    model.train(max_epochs=1, enable_progress_bar=False, logger=None)
+    own = adata.obs.iloc[ROWS]
+    points = model.get_latent_representation()[ROWS]
+    levels = {name: own[name].to_numpy() for name in ("stain", "slide")}
+    own_age = curvi.pl.reconstructions(model, indices=ROWS, show=False)
+    newborn = curvi.pl.reconstructions(model, indices=ROWS, continuous={"age": 0.0}, show=False)
+    for ax, age in ((own_age, own["age"].to_numpy()), (newborn, 0.0)):
+        expected = model.decode(points, levels, continuous={"age": age}).reshape(3, 6, 4, 3)
+        for column, row in enumerate(ROWS):
+            np.testing.assert_allclose(tile(ax, column, 0), 1 - adata.X[row].reshape(6, 4, 3), atol=1e-6)
+            np.testing.assert_allclose(tile(ax, column, 1), expected[column], atol=1e-5)
