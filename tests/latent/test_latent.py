@@ -123,7 +123,7 @@ def test_hyperbolic_codes_stay_where_float32_has_points():
     assert distance.item() == pytest.approx(7.0, rel=1e-5)
     assert (q.scale <= 2.1).all()
     small = torch.tensor([[0.3, -0.4, 0.0, 0.0]])
-    torch.testing.assert_close(space.manifold.log0(space.location(space(small)))[0], small[0, :2], rtol=2e-3, atol=0)
+    torch.testing.assert_close(space.manifold.log0(space.location(space(small)))[0], small[0, :2], rtol=3e-3, atol=0)
 
 
 @pytest.mark.parametrize("name", ["lorentz", "poincare"])

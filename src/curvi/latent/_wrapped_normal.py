@@ -28,10 +28,10 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
     r"""Hyperbolic space :math:`\mathbb{H}^d` with a wrapped normal posterior for each cell.
 
     The first ``dim`` raw numbers are the tangent coordinates of the location at the origin, their length limited
-    smoothly, :math:`7 \tanh(r / 7)` in units of the radius of curvature, to where float32 keeps distances; the others
-    are :math:`\log(\sigma^2 - 10^{-4})`, limited to a standard deviation of 2 of the same units. The prior is the
-    wrapped normal of scale 1 at the origin :cite:p:`Nagano2019`. There is no closed divergence between the two: it is
-    estimated from the draw that is decoded.
+    smoothly, :math:`r / \sqrt{1 + (r / 7)^2}` in units of the radius of curvature, to where float32 keeps distances;
+    the others are :math:`\log(\sigma^2 - 10^{-4})`, limited to a standard deviation of 2. The prior is the wrapped
+    normal of scale 1 at the origin :cite:p:`Nagano2019`. There is no closed divergence between the two: it is estimated
+    from the draw that is decoded.
 
     The decoder is given tangent coordinates at the origin, and how far the point lies from learned hyperplanes,
     :math:`\operatorname{arsinh}(\sqrt{c} \langle w, z \rangle) / \sqrt{c}` with the point on the hyperboloid: what
@@ -48,6 +48,7 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
 
     has_prior = True
     manifold: Hyperbolic
+    _one: Tensor
 
     def __init__(self, manifold: Hyperbolic, n_hyperplanes: int) -> None:
         super().__init__()
@@ -56,6 +57,7 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
         self.manifold = manifold
         self.n_params = 2 * manifold.dim
         self.n_coordinates = manifold.dim + n_hyperplanes
+        self.register_buffer("_one", torch.ones(manifold.dim), persistent=False)
         # Normal vectors in all directions, the distances from the origin to either side of it and about 1/2.
         orientation = torch.randn(n_hyperplanes, manifold.dim) / manifold.dim**0.5
         self.hyperplanes = nn.Parameter(torch.cat([torch.randn(n_hyperplanes, 1) / 2, orientation], -1))
@@ -63,17 +65,14 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
     def forward(self, raw: Tensor) -> WrappedNormal:
         """The posterior of raw codes ``(..., 2 dim)``."""
         code, log_variance = raw.chunk(2, dim=-1)
-        curvature = self.manifold.curvature
-        reach = _REACH * curvature.rsqrt()
-        mean = code * _tanh_ratio(torch.linalg.vector_norm(code, dim=-1, keepdim=True) / reach)
-        limit = _LOG_VARIANCE_LIMIT - torch.log(curvature)
-        scale = torch.sqrt(torch.exp(torch.minimum(log_variance, limit)) + _VARIANCE_FLOOR)
+        share = code / (_REACH * self.manifold.radius)
+        mean = code * torch.rsqrt(1 + share.square().sum(-1, keepdim=True))
+        scale = torch.sqrt(torch.exp(log_variance.clamp_max(_LOG_VARIANCE_LIMIT)) + _VARIANCE_FLOOR)
         return WrappedNormal.from_tangent(self.manifold, mean, scale, validate_args=False)
 
     def prior(self, batch_shape: Size = Size()) -> WrappedNormal:
         """The wrapped normal distribution of scale 1 at the origin."""
-        origin = self.manifold.origin
-        scale = torch.ones(*batch_shape, self.manifold.dim, dtype=origin.dtype, device=origin.device)
+        scale = self._one.expand(*batch_shape, self.manifold.dim)
         return WrappedNormal.at_origin(self.manifold, scale, validate_args=False)
 
     def location(self, posterior: WrappedNormal) -> Tensor:
@@ -89,9 +88,9 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
         tangent = tangent_coordinates(self.manifold, z)
         if len(self.hyperplanes) == 0:
             return tangent
-        root = self.manifold.curvature.sqrt()
-        height = functional.linear(self.manifold.to_lorentz(z) * root, self.hyperplanes)
-        return torch.cat([tangent, torch.asinh(height) / root], -1)
+        radius = self.manifold.radius
+        height = functional.linear(self.manifold.to_lorentz(z), self.hyperplanes / radius)
+        return torch.cat([tangent, radius * torch.asinh(height)], -1)
 
 
 class LorentzLatent(WrappedNormalLatent, name="lorentz"):
@@ -144,11 +143,3 @@ class PoincareLatent(WrappedNormalLatent, name="poincare"):
         self, dim: int, *, curvature: float = 1.0, learn_curvature: bool = False, n_hyperplanes: int = 64
     ) -> None:
         super().__init__(Poincare(dim, curvature, learn_curvature=learn_curvature), n_hyperplanes)
-
-
-def _tanh_ratio(r: Tensor) -> Tensor:
-    """tanh(r) / r, with a series near 0 where the gradient of the quotient is all rounding error."""
-    small = r < 0.05
-    s = torch.where(small, r, 0.0).square()
-    safe = torch.where(small, 1.0, r)
-    return torch.where(small, 1 - s / 3 * (1 - 2 * s / 5), torch.tanh(safe) / safe)

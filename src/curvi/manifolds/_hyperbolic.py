@@ -56,6 +56,11 @@ class Hyperbolic(Manifold, ABC):
         """The magnitude :math:`c` of the curvature, without dimensions; it has a gradient where it is learned."""
         return self._curvature.tensor
 
+    @property
+    def radius(self) -> Tensor | float:
+        r"""The radius of curvature :math:`R = 1 / \sqrt{c}`: a number if it is fixed, else with a gradient."""
+        return self._curvature.at(self._axis.dtype) ** -0.5
+
     @abstractmethod
     def to_lorentz(self, x: Tensor) -> Tensor:
         """The same points ``x (..., ambient_dim)`` on the hyperboloid, ``(..., dim + 1)``."""
