@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Inches for a line of text above an image.
 _HEAD = 0.16
-_MOST_COLUMNS = 12
+MOST_COLUMNS = 12
 _FONT = 7.0
 
 
@@ -111,7 +111,7 @@ def draw_mosaic(
         If ``n_columns`` is below 1, or the images have no colours.
     """
     tiles = style.tiles(pixels)
-    columns = min(_MOST_COLUMNS, ceil(sqrt(len(tiles)))) if n_columns is None else n_columns
+    columns = min(MOST_COLUMNS, ceil(sqrt(len(tiles)))) if n_columns is None else n_columns
     if columns < 1:
         raise ValueError(f"`n_columns` is {n_columns}; expected at least 1.")
     inch = max(tiles.shape[1:3]) / style.size

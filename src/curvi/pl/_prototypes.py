@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curvi.pl._decoded import decoded_images
-from curvi.pl._mosaic import Captions, ImageStyle, draw_mosaic
+from curvi.pl._mosaic import MOST_COLUMNS, Captions, ImageStyle, draw_mosaic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,9 @@ def prototypes(
     batch, continuous
         The category of each batch level and the value of each continuous covariate, as in
         :meth:`curvi.CurviVAE.decode`.
-    n_columns, channel, cmap, vmin, vmax, size
+    n_columns
+        Images side by side; by default all, but at most 12.
+    channel, cmap, vmin, vmax, size
         As in :func:`curvi.pl.images`.
     title, ax, show, save, return_fig
         As in :func:`curvi.pl.images`.
@@ -79,5 +81,6 @@ def prototypes(
     pixels = decoded_images(model, prototypes.points, batch, continuous)
     named = zip(prototypes.groups, prototypes.n, strict=True)
     captions = Captions([f"{group}\nn = {count}" for group, count in named])
-    panels = draw_mosaic(pixels, style, captions, n_columns=n_columns, ax=ax, title=title)
+    columns = min(len(pixels), MOST_COLUMNS) if n_columns is None else n_columns
+    panels = draw_mosaic(pixels, style, captions, n_columns=columns, ax=ax, title=title)
     return panels.finish(show=show, save=save, return_fig=return_fig)
