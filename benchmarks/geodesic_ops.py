@@ -190,6 +190,37 @@ def rounding(report: Report, n: int) -> None:
     report.table("What writing a point down costs: largest change of its distance from the origin", heads, rows, note)
 
 
+def round_trips(report: Report, n: int) -> None:
+    """There and back in float64, by the radius of the points."""
+    rows = []
+    for manifold in (Lorentz(3), Poincare(3)):
+        cells: dict[str, list[str]] = {}
+        for radius in RADII[:5]:
+            torch.manual_seed(0)
+            v, w = radius * torch.nn.functional.normalize(torch.randn(2, n, 3, dtype=F64), dim=-1)
+            x, y = manifold.exp0(v), manifold.exp0(w)
+            geo = peer(manifold, F64)
+            trips = {
+                "log0(exp0(v))": (manifold.log0(x), v),
+                "exp0(log0(x))": (manifold.exp0(manifold.log0(x)), x),
+                "translate0(v, translate0(-v, w))": (manifold.translate0(v, manifold.translate0(-v, w)), w),
+                "geodesic(x, y, 1)": (manifold.geodesic(x, y, 1.0), y),
+                "exp(x, log(x, y))": (manifold.exp(x, manifold.log(x, y)), y),
+                "the same, geoopt": (geo["exp"](x, geo["log"](x, y)), y),
+            }
+            for name, (got, meant) in trips.items():
+                error = torch.linalg.vector_norm(got - meant, dim=-1) / torch.linalg.vector_norm(meant, dim=-1)
+                cells.setdefault(name, []).append(f"{float(error.max()):.0e}")
+        rows += [[manifold.name, name, *row] for name, row in cells.items()]
+    heads = ["chart", "trip", *(f"{radius:g}" for radius in RADII[:5])]
+    note = (
+        "x and y have directions of their own, so that they lie up to twice the radius apart. Maps at the origin of "
+        "the hyperboloid, and geodesics, keep all digits; what passes through a far velocity or back over a far "
+        "translation loses a part that grows with e^r."
+    )
+    report.table("There and back in float64: largest error relative to the result, by the radius", heads, rows, note)
+
+
 def maps(report: Report, n: int) -> None:
     for operation in ("log", "exp", "transport"):
         rows = []
@@ -302,6 +333,7 @@ def main() -> None:
         angles(report, options.pairs)
         distances(report, options.pairs)
         rounding(report, options.pairs)
+        round_trips(report, options.pairs)
         maps(report, options.pairs)
     if not options.skip_speed:
         speed(report, options.repeats)
