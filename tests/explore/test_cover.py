@@ -28,3 +28,13 @@ def test_rings_in_the_disk_have_cells_of_equal_area(n, radius):
     expected[0] = 0
     inside = np.sinh(rings / 2) ** 2 / np.sinh(radius / 2) ** 2
     np.testing.assert_allclose(inside * n * n, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [8, 12, 20, 33])
+def test_no_ring_in_the_disk_is_crowded(n):
+    positions = surface(Poincare(2).double(), n, 3.0, ("z0", "z1")).positions
+    rings, sizes = np.unique(np.linalg.norm(positions, axis=1).round(9), return_counts=True)
+    # Room on the circle of a ring against the way to the ring before, in the conformal disk: about 1 for squares.
+    squareness = 2 * np.pi * rings[2:] / sizes[2:] / np.diff(rings)[1:]
+    assert squareness.min() > 0.5
+    assert squareness.max() < 2

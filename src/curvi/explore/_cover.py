@@ -148,12 +148,13 @@ def _ring_sizes(
     n: int, whole: float, area: Callable[[float], float], reach: Callable[[np.ndarray], np.ndarray]
 ) -> list[int]:
     """How many cells the rings about a middle cell have, ``n`` in all, so that cells are about square."""
-    cell, sizes = whole / n, [1]
-    while left := n - sum(sizes):
-        inner = float(reach(np.array((n - left) * cell)))
-        size = max(1, round(area(inner + sqrt(cell)) / cell - (n - left)))
-        if left < size / 2 and len(sizes) > 1:
-            sizes[-1] += left
-        else:
-            sizes.append(min(size, left))
-    return sizes
+    cell, ends = whole / n, [1]
+    while ends[-1] < n:
+        inner = float(reach(np.array(ends[-1] * cell)))
+        ends.append(ends[-1] + max(1, round(area(inner + sqrt(cell)) / cell - ends[-1])))
+    if len(ends) > 2 and n * n < ends[-1] * ends[-2]:
+        ends.pop()
+    # What the last ring has too much or too little, all rings share.
+    share = (n - 1) / max(ends[-1] - 1, 1)
+    shared = [1 + round((end - 1) * share) for end in ends]
+    return [1, *(b - a for a, b in zip(shared[:-1], shared[1:], strict=True))]
