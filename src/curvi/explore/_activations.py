@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from curvi.explore._frame import names, seen_from
 from curvi.explore._space import space
+from curvi.manifolds._frame import names, seen_from
 
 if TYPE_CHECKING:
     from anndata import AnnData

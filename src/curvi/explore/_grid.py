@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from curvi.explore._cover import Cover, curve, leaves, of_dim, surface, table
-from curvi.explore._frame import checked_dims, names, reached
 from curvi.explore._space import at_least, space
+from curvi.manifolds._frame import checked_dims, names, reached
 
 if TYPE_CHECKING:
     from anndata import AnnData

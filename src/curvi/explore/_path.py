@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from curvi.explore._frame import names, seen_from
+from curvi.manifolds._frame import names, seen_from
 
 if TYPE_CHECKING:
     from curvi.explore._space import Space

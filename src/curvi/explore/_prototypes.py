@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from curvi.explore._frame import names, seen_from
 from curvi.explore._space import column_of, space
+from curvi.manifolds._frame import names, seen_from
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from curvi.explore._frame import checked_dims, names, reached, seen_from
 from curvi.explore._space import at_least, space
+from curvi.manifolds._frame import checked_dims, names, reached, seen_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
