@@ -1,8 +1,19 @@
-"""Scores of an embedding: geodesic neighbours, label accuracy, clustering and batch mixing."""
+"""Scores of a model: geodesic neighbours, label accuracy, clustering, batch mixing, what is kept in decoding."""
 
 from curvi.metrics._clustering import clustering
+from curvi.metrics._confusion import ReconstructionConfusion
 from curvi.metrics._knn import KnnPrediction, knn_accuracy, knn_predict
 from curvi.metrics._mixing import batch_mixing
 from curvi.metrics._neighbors import GeodesicNeighbors
+from curvi.metrics._reconstruction_confusion import reconstruction_confusion
 
-__all__ = ["GeodesicNeighbors", "KnnPrediction", "batch_mixing", "clustering", "knn_accuracy", "knn_predict"]
+__all__ = [
+    "GeodesicNeighbors",
+    "KnnPrediction",
+    "ReconstructionConfusion",
+    "batch_mixing",
+    "clustering",
+    "knn_accuracy",
+    "knn_predict",
+    "reconstruction_confusion",
+]
