@@ -6,11 +6,13 @@ from curvi.explore._grid import Grid, grid
 from curvi.explore._line import line
 from curvi.explore._loop import loop
 from curvi.explore._path import Path
+from curvi.explore._pca import Components, pca
 from curvi.explore._points import points
 from curvi.explore._prototypes import Prototypes, prototypes
 from curvi.explore._traversal import Traversal, traversal
 
 __all__ = [
+    "Components",
     "Grid",
     "Path",
     "Prototypes",
@@ -20,6 +22,7 @@ __all__ = [
     "grid",
     "line",
     "loop",
+    "pca",
     "points",
     "prototypes",
     "traversal",

@@ -13,6 +13,7 @@ from matplotlib.patheffects import withStroke
 
 from curvi.manifolds import from_config
 from curvi.pl._color import ColorSource
+from curvi.pl._dimensions import FLAT, stretch
 from curvi.pl._flat import LINES, draw_flat
 from curvi.pl._panels import LINE, PAPER, check_labels, checked_titles, draw_caption, new_panels
 from curvi.pl._places import Places, category_means, drawn_columns, embedded_points
@@ -114,7 +115,7 @@ def disk(
     'cell_type'
     """
     check_labels(labels)
-    plane, points = _hyperbolic_points(adata, basis, manifold)
+    plane, points = hyperbolic_points(adata, basis, manifold)
     places = Places(adata, points, plane, drawn_columns(adata, color))
     middle, name = (plane.origin.numpy(), "origin") if centre is None else places.find("centre", centre)
     view = DiskView(plane, plane.log0(torch.from_numpy(middle)).numpy())
@@ -128,7 +129,7 @@ def disk(
     xy = view.place(points)
     draw_flat(
         panels,
-        partial(_draw_disk, view=view, arcs=arcs, xy=xy, caption=f"centre: {name}", wide=labelled),
+        partial(disk_background, view=view, arcs=arcs, xy=xy, caption=f"centre: {name}", wide=labelled),
         xy,
         colorings,
         titles,
@@ -141,7 +142,7 @@ def disk(
     return panels.finish(show=show, save=save, return_fig=return_fig)
 
 
-def _hyperbolic_points(adata: AnnData, basis: str, manifold: Manifold | None) -> tuple[Hyperbolic, np.ndarray]:
+def hyperbolic_points(adata: AnnData, basis: str, manifold: Manifold | None) -> tuple[Hyperbolic, np.ndarray]:
     """The hyperbolic plane that ``basis`` lies on, in float64, and its points `(n_obs, ambient_dim)`."""
     points = embedded_points(adata, basis)
     record = adata.uns.get("curvi", {}).get(basis, {}).get("manifold")
@@ -151,7 +152,7 @@ def _hyperbolic_points(adata: AnnData, basis: str, manifold: Manifold | None) ->
             "curvi.manifolds.Poincare(2), or draw two coordinates with `pl.plane`."
         )
     manifold = from_config(record if manifold is None else manifold.config()).double().requires_grad_(False)
-    if manifold.dim != 2 or not _bends_apart(manifold):
+    if manifold.dim != 2 or stretch(manifold) <= FLAT:
         raise ValueError(
             f"`adata.obsm[{basis!r}]` lies on {manifold}; the disk shows a hyperbolic plane, of dimension "
             "2. Draw two coordinates of other embeddings with `pl.plane`, and a sphere with `pl.sphere` or `pl.map`."
@@ -160,12 +161,6 @@ def _hyperbolic_points(adata: AnnData, basis: str, manifold: Manifold | None) ->
     if not inside:
         raise ValueError(f"`adata.obsm[{basis!r}]` does not lie on {manifold}: {reason}")
     return cast("Hyperbolic", manifold), manifold.project(torch.from_numpy(points)).numpy()
-
-
-def _bends_apart(manifold: Manifold) -> bool:
-    """Whether geodesics from the origin part faster than straight lines do, which a negative curvature means."""
-    ahead = manifold.log(manifold.origin, manifold.exp0(torch.ones(manifold.dim, dtype=torch.float64)))
-    return bool(manifold.log_det_exp(manifold.origin, ahead) > 1e-12)
 
 
 def _arcs(view: DiskView, places: Places, geodesics: Sequence[tuple[Place, Place]]) -> list[matplotlib.path.Path]:
@@ -179,7 +174,7 @@ def _arcs(view: DiskView, places: Places, geodesics: Sequence[tuple[Place, Place
     return arcs
 
 
-def _draw_disk(
+def disk_background(
     ax: Axes, view: DiskView, arcs: list[matplotlib.path.Path], xy: np.ndarray, caption: str, *, wide: bool
 ) -> None:
     """Draw the empty disk with its circles and geodesics, and set the limits; marks avoid the cells at ``xy``."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curvi.pl._labels import draw_labels, label_size
+from curvi.pl._panels import draw_frame
+from curvi.pl._places import Means
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
     from curvi.pl._color import Coloring
     from curvi.pl._panels import Panels
-    from curvi.pl._places import Means
 
 # What is drawn over what: the background is below 2.
 CELLS, LINES, LABELS = 2.0, 3.0, 5.0
@@ -67,3 +68,18 @@ def draw_flat(
 def cell_area(n_obs: int, size: float | None) -> float:
     """The area of a point in square points that was asked for, or one that falls with the number of cells."""
     return float(np.clip(24000 / n_obs, 0.8, 22)) if size is None else size
+
+
+def draw_axes(ax: Axes, names: list[str]) -> None:
+    """Draw an empty frame with one scale for both coordinates."""
+    draw_frame(ax)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.margins(0.06)
+    for axis, name in zip((ax.xaxis, ax.yaxis), names, strict=True):
+        axis.set_label_text(name, fontsize=9)
+
+
+def middles(xy: np.ndarray, coloring: Coloring) -> Means:
+    """The mean of each category's points `(n_obs, 2)`."""
+    means = [xy[coloring.codes == code].mean(axis=0) for code in range(len(coloring.categories))]
+    return Means(coloring.categories, coloring.palette, np.array(means).reshape(-1, 2))

@@ -115,7 +115,7 @@ def map(
     panels = new_panels(len(colorings), 1, ax, size=(5.9 if labelled else 5.4, 2.7), left=0.0, foot=0.2)
     draw_flat(
         panels,
-        partial(_draw_map, projection=onto, view=view, labelled=labelled),
+        partial(map_background, projection=onto, view=view, labelled=labelled),
         onto.points(view.turn(points)),
         colorings,
         titles,
@@ -142,7 +142,7 @@ def _view(places: Places, centre: Place | None) -> View:
     return View(float(elev), float(azim))
 
 
-def _draw_map(ax: Axes, projection: Projection, view: View, *, labelled: bool) -> None:
+def map_background(ax: Axes, projection: Projection, view: View, *, labelled: bool) -> None:
     """Draw the empty map and set the limits."""
     for x, y, a, b in projection.ellipses:
         ax.add_patch(Ellipse((x, y), 2 * a, 2 * b, facecolor=PAPER, edgecolor="none", zorder=0.5))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.artist import Artist
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
     from curvi.pl._color import Coloring
@@ -81,15 +82,7 @@ class Panels:
     def draw_beside(self, group: list[Axes], coloring: Coloring, labels: str | None) -> Artist | None:
         """What stands to the right of a group: a colour bar for numbers, a legend if asked for, or nothing."""
         if coloring.mappable is not None:
-            if self.size is None:
-                bar = self.figure.colorbar(coloring.mappable, ax=group, shrink=0.6, aspect=17, pad=0.03)
-            else:
-                inch = 1 / self.size[0]
-                place = group[-1].inset_axes((1 + 0.11 * inch, 0.2, 0.13 * inch, 0.6))
-                bar = self.figure.colorbar(coloring.mappable, cax=place)
-            bar.outline.set_visible(False)
-            bar.ax.tick_params(labelsize=8, length=2, width=0.6)
-            return bar.ax
+            return self.draw_scale(group, coloring.mappable)
         if labels != "legend" or not coloring.categories:
             return None
         entries = [*zip(coloring.categories, coloring.palette, strict=True)]
@@ -106,6 +99,18 @@ class Panels:
             columnspacing=1.0,
             labelspacing=0.45,
         )
+
+    def draw_scale(self, group: list[Axes], mappable: ScalarMappable) -> Axes:
+        """The colour bar to the right of a group."""
+        if self.size is None:
+            bar = self.figure.colorbar(mappable, ax=group, shrink=0.6, aspect=17, pad=0.03)
+        else:
+            inch = 1 / self.size[0]
+            place = group[-1].inset_axes((1 + 0.11 * inch, 0.2, 0.13 * inch, 0.6))
+            bar = self.figure.colorbar(mappable, cax=place)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(labelsize=8, length=2, width=0.6)
+        return bar.ax
 
     def set_title(self, group: list[Axes], title: str) -> None:
         """Write a title over the middle of a group, or over its first panel on axes of the caller."""
@@ -157,7 +162,7 @@ def new_panels(
     if ax is None:
         # Panels have their true size from the start, so that what stands beside them can be measured.
         figure = plt.figure(figsize=size)
-        n_columns = min(n_groups, int(18.5 / (left + size[0] + _GAP))) if n_views == 1 else 1
+        n_columns = max(1, min(n_groups, int(18.5 / (left + size[0] + _GAP)))) if n_views == 1 else 1
         groups = [[figure.add_axes((0, 0, 1, 1)) for _ in range(n_views)] for _ in range(n_groups)]
         return Panels(figure, groups, size, n_columns, left, foot)
     given = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))

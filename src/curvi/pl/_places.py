@@ -145,10 +145,10 @@ def drawn_columns(adata: AnnData, color: str | Sequence[str] | None) -> tuple[st
     return tuple(key for key in dict.fromkeys(keys) if key in adata.obs and adata.obs[key].dtype.kind not in "iufc")
 
 
-def embedded_points(adata: AnnData, basis: str) -> np.ndarray:
-    """What ``adata.obsm[basis]`` holds, float64, for at least one cell."""
+def embedded_points(adata: AnnData, basis: str, argument: str = "basis") -> np.ndarray:
+    """What ``adata.obsm[basis]``, named by ``argument``, holds, float64, for at least one cell."""
     if basis not in adata.obsm:
-        raise ValueError(f"`basis` is {basis!r}, but `adata.obsm` has {listed(adata.obsm)}.")
+        raise ValueError(f"`{argument}` is {basis!r}, but `adata.obsm` has {listed(adata.obsm)}.")
     points = np.asarray(adata.obsm[basis], dtype=np.float64)
     if len(points) == 0:
         raise ValueError("`adata` has no cells to draw.")

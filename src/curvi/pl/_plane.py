@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curvi.pl._color import ColorSource
-from curvi.pl._flat import draw_flat
-from curvi.pl._panels import check_labels, checked_titles, draw_frame, new_panels
-from curvi.pl._places import Means, embedded_points
+from curvi.pl._flat import draw_axes, draw_flat, middles
+from curvi.pl._panels import check_labels, checked_titles, new_panels
+from curvi.pl._places import embedded_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-    from curvi.pl._color import Coloring, Palette
+    from curvi.pl._color import Palette
 
 
 def plane(
@@ -53,6 +53,9 @@ def plane(
 
     Each category is labelled at the mean of its cells. Cells without a number to sort by are drawn in a fixed random
     order, so that no category hides another by its place in the data.
+
+    The coordinates are the columns of the embedding as they are, such as those of the space around a sphere.
+    :func:`curvi.pl.latent` draws dimensions of curved manifolds.
 
     Parameters
     ----------
@@ -100,11 +103,11 @@ def plane(
     names = [f"{basis.removeprefix('X_')} {dim}" for dim in dims]
     draw_flat(
         panels,
-        partial(_draw_axes, names=names),
+        partial(draw_axes, names=names),
         xy,
         colorings,
         titles,
-        [_means(xy, coloring) for coloring in colorings],
+        [middles(xy, coloring) for coloring in colorings],
         labels=labels,
         size=size,
         alpha=alpha,
@@ -128,18 +131,3 @@ def _coordinates(adata: AnnData, basis: str, dims: tuple[int, int]) -> np.ndarra
     if n_bad:
         raise ValueError(f"`adata.obsm[{basis!r}]` is NaN or infinite in {n_bad} cells; drop them or embed them anew.")
     return xy
-
-
-def _draw_axes(ax: Axes, names: list[str]) -> None:
-    """Draw an empty frame with one scale for both coordinates."""
-    draw_frame(ax)
-    ax.set_aspect("equal", adjustable="datalim")
-    ax.margins(0.06)
-    for axis, name in zip((ax.xaxis, ax.yaxis), names, strict=True):
-        axis.set_label_text(name, fontsize=9)
-
-
-def _means(xy: np.ndarray, coloring: Coloring) -> Means:
-    """The mean of each category's points `(n_obs, 2)`."""
-    means = [xy[coloring.codes == code].mean(axis=0) for code in range(len(coloring.categories))]
-    return Means(coloring.categories, coloring.palette, np.array(means).reshape(-1, 2))
