@@ -51,7 +51,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --upgrade "pip>=25.1"
-	$(INSTALL) --group dev --editable ".[scib]"
+	$(INSTALL) --group dev --editable ".[plot,scib]"
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
