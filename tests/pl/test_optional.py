@@ -14,7 +14,5 @@ def test_what_is_there_is_imported():
 
 
 def test_what_is_not_there_says_how_to_install_it():
-    with pytest.raises(
-        ImportError, match=r"a test needs the package 'no_such_package'; .* 'curvi\[plot\]'"
-    ):
+    with pytest.raises(ImportError, match=r"a test needs the package 'no_such_package'; .* 'curvi\[plot\]'"):
         needed("no_such_package.part", "a test", "plot")
