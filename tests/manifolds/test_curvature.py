@@ -111,3 +111,37 @@ def test_a_fixed_curvature_of_one_leaves_the_numbers_alone(manifold):
     assert not space.dist(x, y).requires_grad
     assert learned.dist(x, y).requires_grad
     torch.testing.assert_close(space.dist(x, y), learned.dist(x, y).detach(), rtol=1e-6, atol=0)
+
+
+def test_a_learned_one_is_made_once_for_each_value():
+    curvature = Curvature(0.5, learn=True)
+    first = curvature.at(torch.float64)
+    assert curvature.at(torch.float64) is first
+    assert curvature.at(torch.float32) is not first
+    # Whatever changes the parameter, even behind the back of autograd, is noticed.
+    curvature.raw.data += 1.0
+    assert float(curvature.at(torch.float64).detach()) == pytest.approx(
+        float(torch.nn.functional.softplus(curvature.raw.detach()))
+    )
+    with torch.no_grad():
+        assert not curvature.at(torch.float64).requires_grad
+    assert curvature.at(torch.float64).requires_grad
+    curvature.raw = torch.nn.Parameter(curvature.raw.detach().clone())
+    curvature.at(torch.float64).backward()
+    assert curvature.raw.grad is not None
+    assert float(deepcopy(curvature).at(torch.float32).detach()) == float(curvature.at(torch.float32).detach())
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.5, -0.5])
+def test_a_power_has_its_gradient_in_every_graph(exponent):
+    curvature = Curvature(0.5, learn=True).double()
+    softplus = torch.nn.functional.softplus
+    (expected,) = torch.autograd.grad(softplus(curvature.raw) ** exponent, curvature.raw)
+    # Graphs that are freed one after the other share the one tensor.
+    for factor in (1.0, 2.0):
+        (slope,) = torch.autograd.grad(curvature.power(exponent, torch.float64) * factor, curvature.raw)
+        assert float(slope) == pytest.approx(factor * float(expected), rel=1e-12)
+    (slope,) = torch.autograd.grad(curvature.power(exponent, torch.float64), curvature.raw, create_graph=True)
+    (second,) = torch.autograd.grad(slope, curvature.raw)
+    (first,) = torch.autograd.grad(softplus(curvature.raw) ** exponent, curvature.raw, create_graph=True)
+    assert float(second) == pytest.approx(float(torch.autograd.grad(first, curvature.raw)[0]), rel=1e-12)

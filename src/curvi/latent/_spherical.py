@@ -24,7 +24,8 @@ _LOG_CONCENTRATION_RANGE = (log(1e-4), log(1e7))
 
 
 def _exponential(raw: Tensor, start: float) -> Tensor:
-    return torch.exp((raw + log(start)).clamp(*_LOG_CONCENTRATION_RANGE))
+    # hardtanh is a clamp whose gradient costs one call.
+    return torch.exp(functional.hardtanh(raw + log(start), *_LOG_CONCENTRATION_RANGE))
 
 
 def _softplus(raw: Tensor, _start: float) -> Tensor:
@@ -88,8 +89,9 @@ class SphericalLatent(LatentSpace[Directed], ABC):
 
     def forward(self, raw: Tensor) -> Directed:
         """The posterior of raw codes ``(..., dim + 2)``."""
-        loc = self.manifold.project(raw[..., :-1])
-        return self._posterior(loc, _SCALES[self.concentration_scale](raw[..., -1], self.initial_concentration))
+        direction, size = raw.split([self.n_params - 1, 1], dim=-1)
+        concentration = _SCALES[self.concentration_scale](size.squeeze(-1), self.initial_concentration)
+        return self._posterior(self.manifold.project(direction), concentration)
 
     def prior(self, batch_shape: Size = Size()) -> HypersphericalUniform:
         """The uniform distribution on the sphere."""

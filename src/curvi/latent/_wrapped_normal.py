@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Size, Tensor, nn
@@ -13,6 +13,8 @@ from torch.nn import functional
 from curvi.distributions import WrappedNormal, tangent_coordinates
 from curvi.latent._base import LatentSpace
 from curvi.manifolds import Lorentz, Poincare
+from curvi.manifolds._kernel import Kernel, dot, evaluate
+from curvi.manifolds._radial import asinh
 
 if TYPE_CHECKING:
     from curvi.manifolds import Hyperbolic
@@ -22,6 +24,18 @@ _REACH = 7.0
 # The least variance keeps the density of a draw finite, the greatest leaves draws where float32 has points.
 _VARIANCE_FLOOR = 1e-4
 _LOG_VARIANCE_LIMIT = 2 * log(2.0)
+
+
+def _within_reach(xp: Any, dtype: torch.dtype, v: Any) -> Any:
+    share = (1 + dot(xp, v, v) / _REACH**2) ** -0.5
+    return (share * v,), (v, share)
+
+
+def _within_reach_backward(xp: Any, v: Any, share: Any, g: Any) -> Any:
+    return (share * g - (share**3 * dot(xp, g, v) / _REACH**2) * v,)
+
+
+_WITHIN_REACH = Kernel(_within_reach, _within_reach_backward)
 
 
 class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
@@ -65,8 +79,7 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
     def forward(self, raw: Tensor) -> WrappedNormal:
         """The posterior of raw codes ``(..., 2 dim)``."""
         code, log_variance = raw.chunk(2, dim=-1)
-        share = code / (_REACH * self.manifold.radius)
-        mean = code * torch.rsqrt(1 + share.square().sum(-1, keepdim=True))
+        mean = evaluate(_WITHIN_REACH, self.manifold.curvature, code)
         scale = torch.sqrt(torch.exp(log_variance.clamp_max(_LOG_VARIANCE_LIMIT)) + _VARIANCE_FLOOR)
         return WrappedNormal.from_tangent(self.manifold, mean, scale, validate_args=False)
 
@@ -90,7 +103,7 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
             return tangent
         radius = self.manifold.radius
         height = functional.linear(self.manifold.to_lorentz(z), self.hyperplanes / radius)
-        return torch.cat([tangent, radius * torch.asinh(height)], -1)
+        return torch.cat([tangent, radius * asinh(height)], -1)
 
 
 class LorentzLatent(WrappedNormalLatent, name="lorentz"):

@@ -80,6 +80,28 @@ def _exp_backward(xp: Any, *left_and_grads: Any) -> Any:
     return v + square * g - (2 * in_a) * x, share * v + radial * u
 
 
+def _exp0(xp: Any, dtype: torch.dtype, v: Any) -> Any:
+    r, most = length(xp, v), 1 - 4 * torch.finfo(dtype).eps
+    tanh = xp.tanh(0.5 * r)
+    share = xp.clip(tanh, None, most) / r
+    return (share * v,), (v, r, tanh, tanh <= most, share)
+
+
+def _exp0_backward(xp: Any, v: Any, r: Any, tanh: Any, inside: Any, share: Any, g: Any) -> Any:
+    # Beyond the last numbers the length is constant.
+    change = xp.where(inside, (1 - tanh) * (1 + tanh) * 0.5, 0.0) - share
+    return (share * g + (change * (dot(xp, g, v) / r) / r) * v,)
+
+
+def _to_lorentz(xp: Any, dtype: torch.dtype, x: Any) -> Any:
+    twice = 2 / (1 - dot(xp, x, x))
+    return (twice - 1, twice * x), (x, twice)
+
+
+def _to_lorentz_backward(xp: Any, x: Any, twice: Any, g0: Any, g: Any) -> Any:
+    return (twice * g + (twice * twice * (g0 + dot(xp, g, x))) * x,)
+
+
 def _transport(xp: Any, dtype: torch.dtype, x: Any, y: Any, u: Any) -> Any:
     A, B, gap = 1 - dot(xp, x, x), 1 - dot(xp, y, y), y - x
     square, eta, xi = dot(xp, gap, gap), dot(xp, gap, u), dot(xp, x, u)
@@ -109,4 +131,6 @@ def _transport_backward(xp: Any, *left_and_grads: Any) -> Any:
 DIST = Kernel(_dist, _dist_backward)
 LOG = Kernel(_log, _log_backward)
 EXP = Kernel(_exp, _exp_backward)
+EXP0 = Kernel(_exp0, _exp0_backward)
+TO_LORENTZ = Kernel(_to_lorentz, _to_lorentz_backward)
 TRANSPORT = Kernel(_transport, _transport_backward)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.nn.functional import softplus
 
-from curvi.manifolds._device import working
+from curvi.manifolds._device import is_transforming, working
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ class Curvature(nn.Module):
     >>> Curvature(0.5, learn=False).at(torch.float32)
     0.5
     >>> Curvature(0.5, learn=True).at(torch.float32)
-    tensor(0.5000, grad_fn=<ToCopyBackward0>)
+    tensor(0.5000, grad_fn=<_PowerBackward>)
     """
 
     raw: Tensor
@@ -54,6 +55,7 @@ class Curvature(nn.Module):
             )
         self.learned = bool(learn)
         self._number = number
+        self._made: dict[Any, Any] = {}
         if self.learned:
             self.raw = nn.Parameter(torch.tensor(_raw(number)))
         else:
@@ -73,8 +75,25 @@ class Curvature(nn.Module):
         """:math:`c` for formulas in ``dtype``: the number if it is fixed, else a tensor with a gradient."""
         if not self.learned:
             return self._number
-        # Through float64, so that what is written down as a number gives the same parameter again.
-        return softplus(self.raw.to(working(self.raw))).to(dtype)
+        return self.power(1.0, dtype)
+
+    def power(self, exponent: float, dtype: torch.dtype) -> Any:
+        """:math:`c^p` for formulas in ``dtype``, as :meth:`at`; the radius of curvature is that with -1/2.
+
+        On the CPU it is made once for each value of the parameter: a training step asks for it many times.
+        """
+        if not self.learned:
+            return self._number**exponent
+        raw = self.raw
+        if raw.device.type != "cpu" or torch.compiler.is_compiling() or is_transforming():
+            return _power(raw, exponent, dtype)
+        # By the value, which optimisers may change behind the back of whoever counts changes.
+        now = raw.item(), raw.requires_grad and torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        known, maker, made = self._made.get((exponent, dtype), (None, None, None))
+        if known != now or maker is not raw:
+            made = _Power.apply(raw, exponent, dtype)
+            self._made[exponent, dtype] = now, raw, made
+        return made
 
     def number(self) -> float:
         """:math:`c` now, as the shortest number that gives the same parameter or buffer again."""
@@ -84,6 +103,9 @@ class Curvature(nn.Module):
         exact = float(softplus(raw.to(working(raw))))
         short = _shortest(torch.tensor(exact, dtype=torch.float32))
         return short if short > 0 and torch.tensor(_raw(short), dtype=raw.dtype) == raw.cpu() else exact
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": {}}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Curvature:
         # Another dtype of the buffer is a rounding of the number, not of an earlier rounding.
@@ -98,6 +120,31 @@ class Curvature(nn.Module):
             stored = self.value.detach().cpu()
             if bool(stored != torch.tensor(self._number, dtype=stored.dtype)):
                 self._number = _shortest(stored)
+
+
+def _power(raw: Tensor, exponent: float, dtype: torch.dtype) -> Tensor:
+    # Through float64, so that what is written down as a number gives the same parameter again.
+    made = softplus(raw.to(working(raw)))
+    return (made if exponent == 1 else made**exponent).to(dtype)
+
+
+class _Power(Function):
+    """:func:`_power`, that can be differentiated again after its graph was freed: it needs its own numbers only."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, exponent: float, dtype: torch.dtype) -> Tensor:
+        ctx.inputs = raw, exponent, dtype
+        exact = raw.detach().to(working(raw))
+        curvature = softplus(exact)
+        ctx.slope = exponent * curvature ** (exponent - 1) * torch.sigmoid(exact)
+        return (curvature**exponent).to(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
+        raw, exponent, dtype = ctx.inputs
+        if torch.is_grad_enabled():
+            return torch.autograd.grad(_power(raw, exponent, dtype), raw, grad, create_graph=True)[0], None, None
+        return (grad * ctx.slope).to(raw.dtype), None, None
 
 
 def _raw(number: float) -> float:

@@ -13,7 +13,7 @@ _WITHOUT_DOUBLE = frozenset({"mps"})
 
 def library(device: torch.device) -> Any:
     """``numpy`` on the CPU, where its calls cost a third of those of torch, and ``torch`` elsewhere."""
-    return np if device.type == "cpu" and not torch.compiler.is_compiling() else torch
+    return np if device.type == "cpu" and not torch.compiler.is_compiling() and not is_transforming() else torch
 
 
 def double(device: torch.device) -> torch.dtype:
@@ -24,3 +24,8 @@ def double(device: torch.device) -> torch.dtype:
 def working(x: Tensor) -> torch.dtype:
     """The dtype in which formulas on points ``x`` are computed: that of :func:`double` on their device."""
     return double(x.device)
+
+
+def is_transforming() -> bool:
+    """Whether a transformation of :mod:`torch.func` is at work, which sees into operations of torch only."""
+    return torch._C._functorch.peek_interpreter_stack() is not None

@@ -59,7 +59,7 @@ class Hyperbolic(Manifold, ABC):
     @property
     def radius(self) -> Tensor | float:
         r"""The radius of curvature :math:`R = 1 / \sqrt{c}`: a number if it is fixed, else with a gradient."""
-        return self._curvature.at(self._axis.dtype) ** -0.5
+        return self._curvature.power(-0.5, self._axis.dtype)
 
     @abstractmethod
     def to_lorentz(self, x: Tensor) -> Tensor:

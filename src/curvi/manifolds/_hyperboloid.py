@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from curvi.manifolds._kernel import Kernel, dot, drawn_back, least, root, slope_of_r_by_sinh
+from curvi.manifolds._kernel import Kernel, dot, drawn_back, least, length, root, slope_of_r_by_sinh
 from curvi.manifolds._radial import farthest
 
 
@@ -105,6 +105,20 @@ def _exp_backward(xp: Any, *left_and_grads: Any) -> Any:
     return cosh_r * g - (a * time) * beside, sinhc * g + a * beside
 
 
+def _exp0(xp: Any, dtype: torch.dtype, v: Any) -> Any:
+    r = length(xp, v)
+    most = farthest(dtype, torch.float64 if xp is np else v.dtype)
+    near = xp.clip(r, None, most)
+    cosh_r, sinhc = xp.cosh(near), xp.sinh(near) / r
+    return (cosh_r, sinhc * v), (v, r, r <= most, cosh_r, sinhc)
+
+
+def _exp0_backward(xp: Any, v: Any, r: Any, inside: Any, cosh_r: Any, sinhc: Any, g0: Any, g: Any) -> Any:
+    # Beyond the last numbers the length is constant.
+    change = xp.where(inside, cosh_r, 0.0) - sinhc
+    return (sinhc * g + (xp.where(inside, g0 * sinhc, 0.0) + change * (dot(xp, g, v) / r) / r) * v,)
+
+
 def _transport(xp: Any, dtype: torch.dtype, x: Any, y: Any, u: Any) -> Any:
     x0, y0 = _time(xp, x), _time(xp, y)
     square, gap = _chord(xp, x, y, x0, y0)
@@ -135,5 +149,6 @@ def _transport_backward(xp: Any, *left_and_grads: Any) -> Any:
 
 DIST = Kernel(_dist, _dist_backward, time=True)
 LOG = Kernel(_log, _log_backward, time=True)
+EXP0 = Kernel(_exp0, _exp0_backward)
 EXP = Kernel(_exp, _exp_backward, time=True)
 TRANSPORT = Kernel(_transport, _transport_backward, time=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Size, Tensor
 from torch.autograd import Function
 
-from curvi.manifolds._device import library, working
+from curvi.manifolds._device import is_transforming, library, working
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,8 @@ def evaluate(kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor
 
     Computed in float64 where the device has it, and returned in the dtype of the first rows.
     """
+    if is_transforming():
+        return _forward(kernel, torch, curvature, rows)[0]
     learned = isinstance(curvature, Tensor) and curvature.requires_grad
     if torch.is_grad_enabled() and (learned or any(x.requires_grad for x in rows)):
         return _Evaluation.apply(kernel, curvature, *rows)

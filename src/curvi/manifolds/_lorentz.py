@@ -12,7 +12,7 @@ from curvi.manifolds._base import as_times, contains_finite
 from curvi.manifolds._device import working
 from curvi.manifolds._hyperbolic import Hyperbolic
 from curvi.manifolds._kernel import evaluate
-from curvi.manifolds._radial import farthest, inside_ball, length, log_sinhc
+from curvi.manifolds._radial import inside_ball, length, log_sinhc
 
 
 class Lorentz(Hyperbolic, name="lorentz"):
@@ -62,7 +62,7 @@ class Lorentz(Hyperbolic, name="lorentz"):
     @property
     def origin(self) -> Tensor:
         r"""The apex :math:`(R, 0, \dots, 0)`, ``(dim + 1,)``."""
-        return self._axis * self._curvature.at(self._axis.dtype) ** -0.5
+        return self._axis * self._curvature.power(-0.5, self._axis.dtype)
 
     def project(self, x: Tensor) -> Tensor:
         """The point with the spatial coordinates of ``x (..., dim + 1)``, whatever its time."""
@@ -84,10 +84,7 @@ class Lorentz(Hyperbolic, name="lorentz"):
 
     def exp0(self, v: Tensor) -> Tensor:
         r""":math:`(R \cosh r, \sinh(r)\, v / r)` with :math:`r = \lVert v \rVert / R`, ``(..., dim + 1)``."""
-        R, wide = self._radius(v), v.to(working(v))
-        r = length(wide) / R
-        near = r.clamp_max(farthest(v.dtype, wide.dtype))
-        return torch.cat([R * torch.cosh(near), torch.sinh(near) / r * wide], -1).to(v.dtype)
+        return evaluate(_hyperboloid.EXP0, self._curvature.at(working(v)), v)
 
     def log0(self, y: Tensor) -> Tensor:
         r""":math:`\operatorname{arsinh}(s)\, y_s / s` with :math:`s = \lVert y_s \rVert / R`, ``(..., dim)``."""
@@ -148,7 +145,7 @@ class Lorentz(Hyperbolic, name="lorentz"):
         return inside_ball(xs * (R / (R + _time(xs, R))), R, x.dtype)
 
     def _radius(self, x: Tensor) -> Any:
-        return self._curvature.at(working(x)) ** -0.5
+        return self._curvature.power(-0.5, working(x))
 
     def _apart(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance at curvature 1, at least so much that it can divide, ``(..., 1)``."""

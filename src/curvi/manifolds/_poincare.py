@@ -89,9 +89,7 @@ class Poincare(Hyperbolic, name="poincare"):
 
     def exp0(self, v: Tensor) -> Tensor:
         r""":math:`R \tanh(r/2)\, v / \lVert v \rVert` with :math:`r = \lVert v \rVert / R`, ``(..., dim)``."""
-        c, (v_,) = self._c(v), _wide(v)
-        r = length(v_) * c**0.5
-        return (torch.tanh(r / 2).clamp_max(1 - 4 * torch.finfo(v.dtype).eps) / r * v_).to(v.dtype)
+        return evaluate(_ball.EXP0, self._curvature.at(working(v)), v)
 
     def log0(self, y: Tensor) -> Tensor:
         r""":math:`2 \operatorname{artanh}(s)\, y / s` with :math:`s = \sqrt{c}\, \lVert y \rVert`, ``(..., dim)``."""
@@ -134,9 +132,7 @@ class Poincare(Hyperbolic, name="poincare"):
 
     def to_lorentz(self, x: Tensor) -> Tensor:
         r""":math:`(R (2/A - 1), 2 x / A)`, ``(..., dim + 1)``."""
-        c, (x_,) = self._c(x), _wide(x)
-        A = _gap(x_, c)
-        return torch.cat([(2 / A - 1) * c**-0.5, 2 / A * x_], -1).to(x.dtype)
+        return evaluate(_ball.TO_LORENTZ, self._curvature.at(working(x)), x)
 
     def to_poincare(self, x: Tensor) -> Tensor:
         """``x (..., dim)`` itself."""

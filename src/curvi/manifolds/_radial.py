@@ -5,8 +5,12 @@ from __future__ import annotations
 from math import log
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import Function
+
+from curvi.manifolds._device import library
 
 
 def length(x: Tensor) -> Tensor:
@@ -40,3 +44,20 @@ def no_longer(x: Tensor, most: Any) -> Tensor:
 def inside_ball(p: Tensor, radius: Any, dtype: torch.dtype) -> Tensor:
     """Points ``(..., dim)`` in ``dtype``, drawn back where its rounding could put them on the edge of the ball."""
     return no_longer(p, (1 - 4 * torch.finfo(dtype).eps) * radius).to(dtype)
+
+
+def asinh(x: Tensor) -> Tensor:
+    """The inverse of the hyperbolic sine, on the CPU by numpy, which is ten times as fast there."""
+    return _Asinh.apply(x) if library(x.device) is np and x.dtype != torch.bfloat16 else torch.asinh(x)
+
+
+class _Asinh(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.from_numpy(np.asarray(np.arcsinh(x.detach().numpy())))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad * torch.rsqrt(torch.addcmul(torch.ones((), dtype=x.dtype), x, x))

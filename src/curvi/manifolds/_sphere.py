@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from math import pi
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from curvi.manifolds._base import Manifold, as_times, checked_dim, checked_weights, contains_finite
 from curvi.manifolds._curvature import Curvature
+from curvi.manifolds._kernel import Kernel, dot, evaluate
 
 
 class Sphere(Manifold, name="sphere"):
@@ -67,10 +70,7 @@ class Sphere(Manifold, name="sphere"):
 
     def project(self, x: Tensor) -> Tensor:
         """The unit vector in the direction of ``x (..., dim + 1)``; a row of zeros becomes the origin."""
-        # The direction has no scale, so that a detached one keeps squares from overflow and underflow.
-        size = x.detach().abs().amax(-1, keepdim=True)
-        x = torch.where(size == 0, self._origin.to(x), x / size.clamp_min(torch.finfo(x.dtype).tiny))
-        return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return evaluate(_DIRECTION, 1.0, x)
 
     def exp(self, x: Tensor, u: Tensor) -> Tensor:
         r""":math:`\cos(r)\, x + \sin(r)\, u / r` with :math:`r = \lVert u \rVert`, ``(..., dim + 1)``."""
@@ -107,7 +107,7 @@ class Sphere(Manifold, name="sphere"):
     def exp0(self, v: Tensor) -> Tensor:
         r""":math:`(\cos r, \sin(r)\, v / \lVert v \rVert)` with :math:`r = \lVert v \rVert / R`, ``(..., dim + 1)``."""
         if not self._curvature.is_one:
-            v = v * self._curvature.at(v.dtype) ** 0.5
+            v = v * self._curvature.power(0.5, v.dtype)
         r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
         return torch.cat([torch.cos(r), _sinc(r) * v], -1)
 
@@ -115,16 +115,16 @@ class Sphere(Manifold, name="sphere"):
         r"""Tangent coordinates at the origin of ``y (..., dim + 1)``: ``(..., dim)``, no longer than :math:`\pi R`."""
         # From the vector at the origin; its first number is 0 by construction.
         v = self.log(self._origin.to(y), y)[..., 1:]
-        return v if self._curvature.is_one else v * self._curvature.at(y.dtype) ** -0.5
+        return v if self._curvature.is_one else v * self._curvature.power(-0.5, y.dtype)
 
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
         r"""The angle in :math:`[0, \pi]` times :math:`R`, ``(...)``; as accurate at both its ends as in between."""
         angle = _angle(x, y)
-        return angle if self._curvature.is_one else angle * self._curvature.at(x.dtype) ** -0.5
+        return angle if self._curvature.is_one else angle * self._curvature.power(-0.5, x.dtype)
 
     def scaled(self, x: Tensor) -> Tensor:
         """The points ``x (..., dim + 1)`` in their true size, times the radius :math:`R`."""
-        return x if self._curvature.is_one else x * self._curvature.at(x.dtype) ** -0.5
+        return x if self._curvature.is_one else x * self._curvature.power(-0.5, x.dtype)
 
     def geodesic(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
         """The point ``(..., dim + 1)`` at time ``t``, a number or ``(...)``, on the great circle to ``y``."""
@@ -196,6 +196,25 @@ class Sphere(Manifold, name="sphere"):
             "curvature": self._curvature.number(),
             "learn_curvature": self._curvature.learned,
         }
+
+
+def _direction(xp: Any, dtype: torch.dtype, x: Any) -> Any:
+    # A direction has no scale: divided by its largest number, a row has no squares that overflow or underflow.
+    size = abs(x).max(0) if xp is np else x.detach().abs().amax(0)
+    empty = size == 0
+    first = xp.ones_like(x)
+    first[1:] = 0
+    relative = xp.where(empty, first, x / xp.where(empty, 1.0, size))
+    by_length = dot(xp, relative, relative) ** -0.5
+    y = relative * by_length
+    return (y,), (y, xp.where(empty, 0.0, by_length / xp.where(empty, 1.0, size)))
+
+
+def _direction_backward(xp: Any, y: Any, by_length: Any, g: Any) -> Any:
+    return ((g - dot(xp, g, y) * y) * by_length,)
+
+
+_DIRECTION = Kernel(_direction, _direction_backward)
 
 
 def _angle(x: Tensor, y: Tensor) -> Tensor:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import cos, pi
+from typing import TYPE_CHECKING, Any
 
 import torch
 from scvi.train import TrainingPlan
+from torch.optim.lr_scheduler import LambdaLR
 
 if TYPE_CHECKING:
-    from scvi.module.base import LossOutput
+    from collections.abc import Callable, Iterable
+
+    from scvi.module.base import BaseModuleClass, LossOutput
     from torch import Tensor
+    from torch.optim import Optimizer
+
+
+# The share of the learning rate at a time in [0, 1] of the training.
+_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda time: 1.0,
+    "cosine": lambda time: (1 + cos(pi * time)) / 2,
+}
 
 
 class EpochSums:
@@ -50,9 +62,45 @@ class EpochSums:
 class LeanTrainingPlan(TrainingPlan):
     """The optimisers, schedules and KL warm-up of :class:`scvi.train.TrainingPlan`, without its cost of logging.
 
+    Besides, the learning rate can fall along a cosine to 0 at the end of the training, ``lr_schedule="cosine"``.
     Logs under the host's names, once an epoch: ``train_loss``, ``elbo_train`` (to be minimised, as there),
     ``reconstruction_loss_train``, ``kl_local_train``, further metrics, the same for validation, and ``kl_weight``.
     """
+
+    def __init__(self, module: BaseModuleClass, *, lr_schedule: str = "constant", **kwargs: Any) -> None:
+        super().__init__(module, **kwargs)
+        if lr_schedule not in _SCHEDULES:
+            known = ", ".join(map(repr, _SCHEDULES))
+            raise ValueError(f"unknown `lr_schedule` {lr_schedule!r}; the known names are {known}.")
+        if lr_schedule != "constant" and self.reduce_lr_on_plateau:
+            raise ValueError(
+                f"`lr_schedule` is {lr_schedule!r} and `reduce_lr_on_plateau` is set; the learning rate can follow one "
+                "of the two only."
+            )
+        self.lr_schedule = lr_schedule
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser and, where the learning rate is not constant, its schedule by the step."""
+        config = super().configure_optimizers()
+        if self.lr_schedule != "constant":
+            steps, share = self.trainer.estimated_stepping_batches, _SCHEDULES[self.lr_schedule]
+            schedule = LambdaLR(config["optimizer"], lambda step: share(min(step / steps, 1.0)))
+            config["lr_scheduler"] = {"scheduler": schedule, "interval": "step"}
+        return config
+
+    def get_optimizer_creator(self) -> Callable[[Iterable[Tensor]], Optimizer]:
+        """The host's optimiser; on the CPU, Adam in one call for all parameters, with the same steps."""
+        create = super().get_optimizer_creator()
+        if self.optimizer_name not in ("Adam", "AdamW") or self.device.type != "cpu":
+            return create
+
+        def fused(parameters: Iterable[Tensor]) -> Optimizer:
+            optimizer = create(parameters)
+            for group in optimizer.param_groups:
+                group.update(fused=True, foreach=False)
+            return optimizer
+
+        return fused
 
     def on_train_epoch_start(self) -> None:
         """Start the sums of the epoch."""

@@ -44,6 +44,7 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         early_stopping: bool = False,
         kl_weight: float = 1.0,
         kl_warmup: float = 0.1,
+        lr_schedule: str = "constant",
         plan_kwargs: Mapping[str, Any] | None = None,
         **trainer_kwargs: Any,
     ) -> None:
@@ -68,6 +69,9 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         kl_warmup
             The fraction in [0, 1] of the steps that will run over which the weight rises linearly from 0; 0 for a
             constant weight.
+        lr_schedule
+            ``"constant"``, or ``"cosine"`` for a learning rate that falls along a cosine to 0 at the last step, which
+            lets it start higher.
         plan_kwargs
             Further arguments of the host's training plan (``lr``, ``weight_decay``, ``eps``,
             ``reduce_lr_on_plateau``, ...). ``n_steps_kl_warmup`` or ``n_epochs_kl_warmup`` given here go before
@@ -79,8 +83,8 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         Raises
         ------
         ValueError
-            If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, ``kl_warmup`` outside [0, 1], or
-            ``plan_kwargs`` has a name that the training plan does not take.
+            If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, ``kl_warmup`` outside [0, 1],
+            ``lr_schedule`` is unknown, or ``plan_kwargs`` has a name that the training plan does not take.
         """
         for argument, value in {"max_epochs": max_epochs, "batch_size": batch_size}.items():
             if value is not None and value < 1:
@@ -92,9 +96,9 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         n_obs = getattr(trainer_kwargs.get("datamodule"), "n_obs", None) or self.adata.n_obs
         if max_epochs is None:
             max_epochs = get_max_epochs_heuristic(n_obs)
-        plan = {"max_kl_weight": float(kl_weight)} | dict(plan_kwargs or {})
+        plan = {"max_kl_weight": float(kl_weight), "lr_schedule": lr_schedule} | dict(plan_kwargs or {})
         taken = [name for name in signature(TrainingPlan).parameters if name not in ("module", "loss_kwargs")]
-        foreign = [name for name in plan if name not in taken]
+        foreign = [name for name in plan if name not in (*taken, "lr_schedule")]
         if foreign:
             raise ValueError(
                 f"`plan_kwargs` has {', '.join(map(repr, foreign))}; the training plan takes {', '.join(taken)}."
