@@ -134,6 +134,29 @@ def test_a_torus_and_many_dimensions_are_two_of_them(rng):
         np.testing.assert_allclose(scene.place(path.points)[[0, -1]], scene.xy[:2], atol=1e-9)
 
 
+def test_by_default_the_dimensions_are_those_in_which_the_path_goes_farthest():
+    cells = curvi.datasets.synthetic(n_obs=30, n_vars=3)
+    flat = Euclidean(4).double()
+    cells.obsm["X_curvi"] = np.random.default_rng(0).normal(size=(30, 4))
+    path = curvi.explore.line(cells, [0.0, 0, 0, 0], [0.1, -2.0, 0.2, 1.0], manifold=flat)
+    scene = scene_of_path(cells, path, basis="X_curvi", basis_2d=None, dims=None, base=None)
+    np.testing.assert_allclose(scene.place(path.points)[-1], [-2.0, 1.0])
+    one = curvi.explore.points(cells, [3], manifold=flat)
+    scene = scene_of_path(cells, one, basis="X_curvi", basis_2d=None, dims=None, base=None)
+    np.testing.assert_allclose(scene.place(one.points)[0], cells.obsm["X_curvi"][3, :2])
+
+
+def test_the_arrow_points_along_the_end_of_the_line(painters):
+    model = painters["normal"]
+    way = _way(model, 30)
+    cells, _ = curvi.pl.line(model, way, batch=PINK, show=False)
+    (arrow,) = (text for text in cells.texts if text.get_text() == "" and text.arrow_patch is not None)
+    np.testing.assert_allclose(arrow.xy, way.points[-1], atol=1e-6)
+    ahead = way.points[-1] - way.points[0]
+    tail = -np.array(arrow.xyann)
+    np.testing.assert_allclose(tail / np.linalg.norm(tail), ahead / np.linalg.norm(ahead), atol=1e-5)
+
+
 def test_many_images_axes_files_and_what_cannot_be_drawn(painters, counter, tmp_path):
     model = painters["vmf"]
     way = _way(model, 14)

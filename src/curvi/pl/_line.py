@@ -30,7 +30,7 @@ def line(
     *,
     basis: str = "X_curvi",
     basis_2d: str | None = None,
-    dims: tuple[int, int] = (0, 1),
+    dims: tuple[int, int] | None = None,
     base: Place | None = None,
     groups: str | Sequence[str] | None = None,
     palette: Palette | None = None,
@@ -72,7 +72,8 @@ def line(
     basis_2d
         Key of ``.obsm`` whose first two columns are the picture, as it was given to :func:`curvi.explore.line`.
     dims
-        Which two dimensions of a latent space of more than two, counted from 0.
+        Which two dimensions of a latent space of more than two, counted from 0; by default those in which the path
+        goes farthest.
     base
         What is in the middle of a map or a disk, or where the coordinates of two dimensions are 0, as in
         :func:`curvi.pl.latent`; by default the middle of the path on a map, the origin in a disk.

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 # Inches between the cells and the images.
 _GAP = 0.1
 _INK = "#222222"
-# Points across.
-_DOT, _NUMBER = 4.5, 11.0
+# Points: how wide dots and circles are, how long an arrow is.
+_DOT, _NUMBER, _ARROW = 4.5, 11.0, 9.0
 _HALO = [withStroke(linewidth=3.2, foreground="white", alpha=0.9)]
 
 
@@ -52,7 +52,7 @@ class Backdrop:
     basis_2d
         Key of ``.obsm`` for the picture that the path was chosen in; None for none.
     dims
-        The two dimensions of a latent space of more.
+        The two dimensions of a latent space of more; None for those in which the path goes farthest.
     base
         What is in the middle; None for what suits the manifold.
     alpha
@@ -66,7 +66,7 @@ class Backdrop:
     labels: str | None
     basis: str
     basis_2d: str | None
-    dims: tuple[int, int]
+    dims: tuple[int, int] | None
     base: Place | None
     alpha: float
 
@@ -153,8 +153,18 @@ def _draw_line(ax: Axes, pieces: list[np.ndarray], at: np.ndarray) -> None:
     end = pieces[-1]
     before = np.flatnonzero(np.linalg.norm(end - end[-1], axis=1) > 0)
     if len(before):
+        ahead = (end[-1] - end[before[-1]]) / np.linalg.norm(end[-1] - end[before[-1]])
         arrow = {"arrowstyle": "-|>,head_length=0.55,head_width=0.26", "color": _INK, "shrinkA": 0, "shrinkB": 0}
-        ax.annotate("", end[-1], end[before[-1]], arrowprops=arrow, zorder=LINES + 0.5, annotation_clip=False)
+        # Long enough for the head to point the right way, however short the last step is.
+        ax.annotate(
+            "",
+            end[-1],
+            -_ARROW * ahead,
+            textcoords="offset points",
+            arrowprops=arrow,
+            zorder=LINES + 0.5,
+            annotation_clip=False,
+        )
 
 
 def _draw_numbers(ax: Axes, at: np.ndarray) -> None:

@@ -30,7 +30,7 @@ def points(
     *,
     basis: str = "X_curvi",
     basis_2d: str | None = None,
-    dims: tuple[int, int] = (0, 1),
+    dims: tuple[int, int] | None = None,
     base: Place | None = None,
     groups: str | Sequence[str] | None = None,
     palette: Palette | None = None,

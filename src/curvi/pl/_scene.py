@@ -11,7 +11,7 @@ import torch
 
 from curvi.manifolds import Sphere
 from curvi.manifolds._frame import checked_dims
-from curvi.pl._dimensions import FLAT, dimensions, stretch
+from curvi.pl._dimensions import FLAT, Dimensions, dimensions, stretch
 from curvi.pl._disk import disk_background, hyperbolic_points
 from curvi.pl._flat import draw_axes, middles
 from curvi.pl._globe import View
@@ -21,7 +21,7 @@ from curvi.pl._poincare import DiskView
 from curvi.pl._projection import Mollweide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def scene_of_path(
     *,
     basis: str,
     basis_2d: str | None,
-    dims: tuple[int, int],
+    dims: tuple[int, int] | None,
     base: Place | None,
 ) -> Scene:
     """The plane that a path is best seen in: the picture ``basis_2d``, or the whole surface, or two of its dimensions.
@@ -87,14 +87,24 @@ def scene_of_path(
         return _disk_scene(adata, basis, base, path.manifold)
     if bend < -FLAT:
         return _map_scene(adata, basis, base, path)
-    return dimensions_scene(adata, basis, dims, base, path.manifold)
+    seen = dimensions(adata, basis, base, path.manifold)
+    return _dimensions_scene(seen, basis, _farthest(seen.of(path.points)) if dims is None else dims)
 
 
 def dimensions_scene(
     adata: AnnData, basis: str, dims: tuple[int, int], base: Place | None, manifold: Manifold | None
 ) -> Scene:
     """Two tangent coordinates around a place, to one scale."""
-    seen = dimensions(adata, basis, base, manifold)
+    return _dimensions_scene(dimensions(adata, basis, base, manifold), basis, dims)
+
+
+def _farthest(coordinates: np.ndarray) -> tuple[int, ...]:
+    """The two dimensions in which points `(n, dim)` are farthest apart, in order; of one point the first two."""
+    return tuple(sorted(np.argsort(-np.ptp(coordinates, axis=0), kind="stable")[:2].tolist()))
+
+
+def _dimensions_scene(seen: Dimensions, basis: str, dims: Sequence[int]) -> Scene:
+    """Two of the tangent coordinates of the cells ``basis``."""
     if seen.manifold.dim < 2:
         raise ValueError(
             f"`adata.obsm[{basis!r}]` lies on {seen.manifold}, a line; two dimensions are needed. `pl.pairs` draws its "
