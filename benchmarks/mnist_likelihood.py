@@ -4,18 +4,23 @@ The architecture of Davidson et al. (2018): fully connected, 256 and 128 hidden 
 log-likelihood of 10,000 test digits, binarised once, by importance weighting; accuracy of the 5 nearest labelled digits
 along the manifold with 100, 600 and 1000 labels. Mean and standard deviation over seeds.
 
-Usage: ``CURVI_DATA_DIR=... python benchmarks/mnist_likelihood.py [--dims 2 5 10] [--epochs 100]``
+Trained with batch normalisation and a learning rate that falls along a cosine; the figures of the article stand beside
+ours.
+
+Usage: ``CURVI_DATA_DIR=... python benchmarks/mnist_likelihood.py [--dims 2 5] [--epochs 60] [--keep runs.csv]``
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from _setting import QUIET, be_quiet, machine
+from _setting import QUIET, be_quiet
+from _tables import Report, add_markdown_option
 from anndata import AnnData
 
 import curvi
@@ -23,6 +28,8 @@ from curvi.metrics import GeodesicNeighbors
 from curvi.model import DynamicBinarization, set_seed
 
 LABELS = (100, 600, 1000)
+ACCURACIES = [f"{n} labels" for n in LABELS]
+PUBLISHED = {("vmf", 10): "93.16 ± 0.31"}
 
 
 def binarised(adata: AnnData) -> AnnData:
@@ -32,26 +39,26 @@ def binarised(adata: AnnData) -> AnnData:
     return drawn
 
 
-def fitted(adata: AnnData, latent: str, dim: int, network: str, epochs: int, seed: int) -> curvi.CurviVAE:
+def fitted(adata: AnnData, latent: str, dim: int, options: argparse.Namespace, seed: int) -> curvi.CurviVAE:
     set_seed(seed)
     curvi.CurviVAE.setup_anndata(adata)
-    widths = {"n_hidden": [256, 128]} if network == "mlp" else {}
+    widths = {"n_hidden": [256, 128]} if options.network == "mlp" else {}
     model = curvi.CurviVAE(
         adata,
         latent=latent,
         n_latent=dim,
         likelihood="bernoulli",
-        network=network,
+        network=options.network,
         dropout_rate=0.0,
-        normalization="none" if network == "mlp" else "batch",
         **widths,
     )
     model.train(
-        max_epochs=epochs,
+        max_epochs=options.epochs,
         train_size=1.0,
         check_val_every_n_epoch=None,
         callbacks=[DynamicBinarization()],
-        plan_kwargs={"eps": 1e-8, "weight_decay": 0.0},
+        lr_schedule="cosine",
+        plan_kwargs={"lr": options.lr, "eps": 1e-8, "weight_decay": 0.0},
         **QUIET,
     )
     return model
@@ -72,36 +79,82 @@ def accuracies(model: curvi.CurviVAE, train: AnnData, test: AnnData, seed: int) 
     return found
 
 
+def run(
+    train: AnnData, test: AnnData, latent: str, dim: int, options: argparse.Namespace, seed: int
+) -> dict[str, float]:
+    start = time.perf_counter()
+    model = fitted(train, latent, dim, options, seed)
+    minutes = (time.perf_counter() - start) / 60
+    with torch.no_grad():
+        nll = -model.get_marginal_ll(test, n_mc_samples=options.samples, n_mc_samples_per_pass=50)
+    return {"NLL": nll} | accuracies(model, binarised(train), test, seed) | {"minutes": minutes}
+
+
+def runs(options: argparse.Namespace) -> pd.DataFrame:
+    """Every run once; those that are kept in the file are not repeated."""
+    adata = curvi.datasets.mnist()
+    train = adata[adata.obs["split"] == "train"].copy()
+    test = binarised(adata[adata.obs["split"] == "test"].copy())
+    keep: Path | None = options.keep
+    done = pd.read_csv(keep).to_dict("records") if keep and keep.exists() else []
+    for seed in range(options.seeds):
+        for dim in options.dims:
+            for latent in options.latents:
+                of = {
+                    "network": options.network,
+                    "latent": latent,
+                    "d": dim,
+                    "epochs": options.epochs,
+                    "samples": options.samples,
+                    "seed": seed,
+                }
+                if not any(of.items() <= row.items() for row in done):
+                    done.append(of | run(train, test, latent, dim, options, seed))
+                    print(done[-1], flush=True)
+                    if keep:
+                        pd.DataFrame(done).to_csv(keep, index=False)
+    return pd.DataFrame(done)
+
+
+def table(report: Report, runs: pd.DataFrame) -> None:
+    head = ["network", "latent", "d", "epochs", "seeds", "NLL", "published", *ACCURACIES, "minutes of training"]
+    rows = []
+    for of, group in runs.groupby(["network", "d", "latent", "epochs"], sort=True):
+        network, dim, latent, epochs = of
+        cells = [f"{group[c].mean():.2f}" if c == "NLL" else f"{group[c].mean():.3f}" for c in ("NLL", *ACCURACIES)]
+        if len(group) > 1:
+            spread = [group[c].std(ddof=1) for c in ("NLL", *ACCURACIES)]
+            cells = [
+                f"{cell} ± {sd:.2f}" if i == 0 else f"{cell} ± {sd:.3f}"
+                for i, (cell, sd) in enumerate(zip(cells, spread, strict=True))
+            ]
+        published = PUBLISHED.get((latent, dim), "") if network == "mlp" else ""
+        row = [network, latent, str(dim), str(epochs), str(len(group)), cells[0], published, *cells[1:]]
+        rows.append([*row, f"{group['minutes'].mean():.1f}"])
+    samples = " and ".join(str(n) for n in sorted(runs["samples"].unique()))
+    note = (
+        f"NLL: nats a digit, by importance weighting with {samples} draws. Published: Davidson et al. (2018), table 1, "
+        "where vMF at d lives on a sphere of intrinsic dimension d. Labels: accuracy of the 5 nearest labelled digits."
+    )
+    report.table("Negative log-likelihood of 10,000 test digits after training on 60,000", head, rows, note)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latents", nargs="+", default=["vmf", "normal"])
     parser.add_argument("--dims", nargs="+", type=int, default=[2, 5, 10, 20, 40])
     parser.add_argument("--network", default="mlp", choices=("mlp", "conv"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--lr", type=float, default=5e-3, help="the learning rate at the start")
     parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--keep", type=Path, help="a CSV file of the runs, which are not repeated")
+    add_markdown_option(parser, "mnist_likelihood")
     options = parser.parse_args()
     be_quiet()
-    adata = curvi.datasets.mnist()
-    train = adata[adata.obs["split"] == "train"].copy()
-    test = binarised(adata[adata.obs["split"] == "test"].copy())
-    print(f"{train.n_obs} + {test.n_obs} digits, {options.epochs} epochs, {options.network}, {machine()}")
-    print(f"| latent | d | NLL | {' | '.join(f'{n} labels' for n in LABELS)} | minutes of training |")
-    print("|---|---|---|---|---|---|---|")
-    for dim in options.dims:
-        for latent in options.latents:
-            runs = []
-            for seed in range(options.seeds):
-                start = time.perf_counter()
-                model = fitted(train, latent, dim, options.network, options.epochs, seed)
-                minutes = (time.perf_counter() - start) / 60
-                with torch.no_grad():
-                    nll = -model.get_marginal_ll(test, n_mc_samples=options.samples, n_mc_samples_per_pass=50)
-                runs.append({"NLL": nll} | accuracies(model, binarised(train), test, seed) | {"minutes": minutes})
-            table = pd.DataFrame(runs)
-            spread = table.std(ddof=1).fillna(0.0)
-            cells = [f"{table[c].mean():.3f} ± {spread[c]:.3f}" for c in table if c != "minutes"]
-            print(f"| {latent} | {dim} | {' | '.join(cells)} | {table['minutes'].mean():.1f} |", flush=True)
+    report = Report("The likelihood of handwritten digits", "python benchmarks/mnist_likelihood.py")
+    table(report, runs(options))
+    report.write(options.markdown)
 
 
 if __name__ == "__main__":

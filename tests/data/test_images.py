@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
+import curvi
+from curvi.data import CellDataset, from_images, image_shape, to_images, value_blocks
 from curvi.data import _images as images_file
-from curvi.data import from_images, image_shape, to_images
 
 H, W = 5, 7
 
@@ -327,3 +329,49 @@ def test_what_has_no_shape(grey):
         to_images(adata, shape=(5, 7))
     with pytest.raises(ValueError, match="`layer` is 'counts', which is not a layer of `data`; the layers are none"):
         to_images(adata, "counts")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_bytes_stay_bytes_and_are_read_like_numbers(tmp_path, on_disk):
+    images = np.random.default_rng(0).integers(256, size=(30, 4, 5), dtype=np.uint8)
+    filename = tmp_path / "bytes.h5ad" if on_disk else None
+    kept, wide = from_images(images, dtype="uint8", filename=filename), from_images(images)
+    assert kept.X.dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(kept.X[:]).reshape(images.shape), images)
+    np.testing.assert_array_equal(to_images(kept), to_images(wide))
+    rows = np.array([3, 0, 29])
+    for adata in (kept, wide):
+        curvi.CurviVAE.setup_anndata(adata)
+    loaded = [
+        CellDataset.from_manager(curvi.CurviVAE._get_most_recent_anndata_manager(adata), np.arange(30))[rows]["X"]
+        for adata in (kept, wide)
+    ]
+    torch.testing.assert_close(loaded[0], loaded[1], rtol=0, atol=0)
+    assert all(block.max() <= 1 for _, block in value_blocks(kept))
+
+
+def test_a_model_of_bytes_is_that_of_numbers():
+    images = np.random.default_rng(0).integers(256, size=(40, 4, 4), dtype=np.uint8)
+    found = []
+    for dtype in ("float32", "uint8"):
+        adata = from_images(images, dtype=dtype)
+        curvi.CurviVAE.setup_anndata(adata)
+        curvi.model.set_seed(0)
+        model = curvi.CurviVAE(adata, likelihood="continuous_bernoulli", n_hidden=8, n_layers=1)
+        model.train(max_epochs=2, enable_progress_bar=False, enable_model_summary=False, logger=None)
+        found.append(model.get_latent_representation())
+        # New data that are not registered, too.
+        found.append(model.get_latent_representation(from_images(images, dtype=dtype)))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+def test_counts_that_happen_to_be_bytes_are_counts():
+    adata = AnnData(np.array([[0, 3], [255, 1]], dtype=np.uint8))
+    ((_, block),) = value_blocks(adata)
+    assert block.max() == 255
+
+
+def test_pictures_kept_as_other_types_are_refused():
+    with pytest.raises(ValueError, match="`dtype` is 'int32'; expected 'float32' or 'uint8'"):
+        from_images(np.zeros((2, 3, 3)), dtype="int32")

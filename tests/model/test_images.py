@@ -57,8 +57,8 @@ def test_images_on_disk(digits, quiet, tmp_path):
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli"])
-def test_bytes_are_refused(digits, likelihood):
-    digits.X = np.rint(digits.X * 255).astype(np.uint8)
+def test_numbers_up_to_255_are_refused(digits, likelihood):
+    digits.X = np.rint(digits.X * 255)
     curvi.CurviVAE.setup_anndata(digits)
     with pytest.raises(ValueError, match=r"`X` has values outside \[0, 1\] \(255 in row .*from_images"):
         curvi.CurviVAE(digits, likelihood=likelihood)

@@ -3,7 +3,7 @@
 from curvi.data._fields import BatchLevels, as_keys, check_columns, check_genes, host_fields
 from curvi.data._image_field import ImageField, registered_shape
 from curvi.data._images import from_images, image_shape, to_images
-from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, row_blocks
+from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, value_blocks
 
 __all__ = [
     "BatchLevels",
@@ -19,6 +19,6 @@ __all__ = [
     "image_shape",
     "level_free_loader",
     "registered_shape",
-    "row_blocks",
     "to_images",
+    "value_blocks",
 ]

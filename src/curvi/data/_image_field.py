@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scvi.data.fields import BaseAnnDataField
 
-from curvi.data._images import KEY
+from curvi.data._loader import IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ class ImageField(BaseAnnDataField):
 
     registry_key = "images"
     attr_name = "uns"
-    attr_key = KEY
+    attr_key = IMAGES
     is_empty = False
 
     def validate_field(self, adata: AnnData) -> None:
@@ -32,7 +32,7 @@ class ImageField(BaseAnnDataField):
 
     def register_field(self, adata: AnnData) -> dict[str, int]:
         """The record of ``adata`` in plain integers, empty where there is none."""
-        record = adata.uns.get(KEY)
+        record = adata.uns.get(IMAGES)
         return {} if record is None else {name: int(record[name]) for name in _NAMES}
 
     def transfer_field(self, state_registry: dict[str, int], adata_target: AnnData, **kwargs: Any) -> dict[str, int]:

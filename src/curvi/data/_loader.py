@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scvi.data import AnnDataManager
 
+# Where the AnnData of images keeps what it knows of them.
+IMAGES = "curvi_images"
 # The host's codes; everything else it registers is a number.
 _CODES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY, REGISTRY_KEYS.CAT_COVS_KEY, REGISTRY_KEYS.INDICES_KEY)
 
@@ -32,10 +34,27 @@ def read_rows(matrix: Any, rows: np.ndarray) -> Any:
     return matrix[unique][inverse]
 
 
-def row_blocks(matrix: Any, n_rows: int = 4096) -> Iterator[tuple[int, Any]]:
-    """Successive blocks of ``n_rows`` rows of a matrix, in memory or on disk, each with the number of its first row."""
-    for start in range(0, matrix.shape[0], n_rows):
-        yield start, matrix[start : start + n_rows]
+def unit_of(adata: AnnData, matrix: Any) -> float:
+    """What a 1 in a matrix of the AnnData stands for: 1 / 255 in bytes of images, else 1."""
+    return 1 / 255 if IMAGES in adata.uns and matrix.dtype == np.uint8 else 1.0
+
+
+def as_values(block: Any, unit: float) -> Any:
+    """Rows as the model reads them: bytes of images, whose 1 stands for 1 / 255, as numbers from 0 to 1."""
+    if unit == 1:
+        return block
+    return (block.toarray() if issparse(block) else np.asarray(block)).astype(np.float32) / np.float32(255)
+
+
+def value_blocks(adata: AnnData, layer: str | None = None, n_rows: int = 4096) -> Iterator[tuple[int, Any]]:
+    """Successive blocks of ``n_rows`` rows as the model reads them, each with the number of its first row.
+
+    The matrix, ``.X`` or a layer, may lie on disk, and may be sparse, as its blocks are then.
+    """
+    matrix = adata.X if layer is None else adata.layers[layer]
+    unit = unit_of(adata, matrix)
+    for start in range(0, adata.n_obs, n_rows):
+        yield start, as_values(matrix[start : start + n_rows], unit)
 
 
 class CellDataset(Dataset):
@@ -49,12 +68,15 @@ class CellDataset(Dataset):
         What goes with each cell by its name, ``(n_obs, size)``.
     indices
         The rows that the dataset holds, in order.
+    unit
+        What a 1 in the matrix stands for: 1 / 255 for images kept as bytes.
     """
 
-    def __init__(self, matrix: Any, columns: Mapping[str, Tensor], indices: np.ndarray) -> None:
+    def __init__(self, matrix: Any, columns: Mapping[str, Tensor], indices: np.ndarray, unit: float = 1.0) -> None:
         self.matrix = matrix
         self.columns = columns
         self.indices = indices
+        self.unit = unit
 
     @classmethod
     def from_manager(cls, adata_manager: AnnDataManager, indices: np.ndarray) -> Self:
@@ -66,7 +88,8 @@ class CellDataset(Dataset):
             for key in adata_manager.data_registry
             if key != REGISTRY_KEYS.X_KEY
         }
-        return cls(adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), columns, indices)
+        matrix = adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        return cls(matrix, columns, indices, unit_of(adata_manager.adata, matrix))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -74,7 +97,7 @@ class CellDataset(Dataset):
     def __getitem__(self, positions: Sequence[int]) -> dict[str, Tensor]:
         """The minibatch of the cells at ``positions``: ``X`` ``(n, n_features)`` float32, the columns ``(n, size)``."""
         rows = self.indices[np.asarray(positions)]
-        block = read_rows(self.matrix, rows)
+        block = as_values(read_rows(self.matrix, rows), self.unit)
         dense = block.toarray() if issparse(block) else np.asarray(block)
         x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
         picked = torch.from_numpy(rows)
@@ -192,7 +215,7 @@ def level_free_loader(
         values = adata.obs[list(continuous_keys)].to_numpy(dtype=np.float32)
         columns[REGISTRY_KEYS.CONT_COVS_KEY] = torch.from_numpy(values)
     matrix = adata.X if layer is None else adata.layers[layer]
-    dataset = CellDataset(matrix, columns, as_rows(indices, adata.n_obs))
+    dataset = CellDataset(matrix, columns, as_rows(indices, adata.n_obs), unit_of(adata, matrix))
     return DataLoader(dataset, batch_size=None, sampler=EvenBatchSampler(len(dataset), batch_size, shuffle=False))
 
 

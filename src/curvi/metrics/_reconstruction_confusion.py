@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from curvi.data import as_keys, row_blocks
+from curvi.data import as_keys, value_blocks
 from curvi.metrics._balance import fit_balanced
 from curvi.metrics._confusion import ReconstructionConfusion, confusion
 from curvi.metrics._inputs import categories, embedding
@@ -190,9 +190,8 @@ def _check_groups(adata: AnnData, group_key: str, fit: np.ndarray, held: np.ndar
 
 def _pixels(model: CurviVAE, adata: AnnData) -> np.ndarray:
     """What the model reads, float32 `(n_obs, n_features)`."""
-    layer = model.registry["setup_args"]["layer"]
-    matrix = adata.X if layer is None else adata.layers[layer]
-    blocks = [block.toarray() if issparse(block) else np.asarray(block) for _, block in row_blocks(matrix)]
+    read = value_blocks(adata, model.registry["setup_args"]["layer"])
+    blocks = [block.toarray() if issparse(block) else np.asarray(block) for _, block in read]
     # Adding 0 makes -0 and 0 the same bytes.
     return np.ascontiguousarray(np.concatenate(blocks), dtype=np.float32) + np.float32(0)
 

@@ -164,7 +164,7 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, EvidenceMixin, TrainingMixin):
         if adata is not None:
             if adata.n_obs < 2:
                 raise ValueError(f"`adata` has {adata.n_obs} cells; at least 2 are needed to train.")
-            self._check_matrix(self.adata_manager.get_from_registry("X"))
+            self._check_values(adata)
         self._model_summary_string = (
             f"CurviVAE with latent: {latent!r}, n_latent: {self.manifold.dim}, likelihood: {likelihood!r}, "
             f"network: {network!r}, batch levels: {', '.join(self._levels.names) or 'none'}."

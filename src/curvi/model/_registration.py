@@ -17,7 +17,7 @@ from curvi.data import (
     check_genes,
     host_fields,
     level_free_loader,
-    row_blocks,
+    value_blocks,
 )
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class RegisteredModel(BaseModelClass):
         is_new = self.adata_manager is None or self.get_anndata_manager(adata) is None
         adata = super()._validate_anndata(adata, copy_if_view=copy_if_view)
         if is_new:
-            self._check_matrix(self.get_anndata_manager(adata, required=True).get_from_registry("X"))
+            self._check_values(adata)
         return adata
 
     def _cells_for_encoder(
@@ -156,7 +156,7 @@ class RegisteredModel(BaseModelClass):
             stacklevel=5,
         )
         setup = self.registry["setup_args"]
-        self._check_matrix(adata.X if setup["layer"] is None else adata.layers[setup["layer"]])
+        self._check_values(adata)
         continuous = as_keys(setup["continuous_covariate_keys"])
         check_columns(adata, continuous, "continuous_covariate_keys")
         return level_free_loader(
@@ -168,9 +168,9 @@ class RegisteredModel(BaseModelClass):
             raise ValueError("`adata` is None and the model was loaded without data; pass `adata`.")
         return self.adata if adata is None else adata
 
-    def _check_matrix(self, matrix: Any) -> None:
-        """Raise unless the likelihood can describe every value of the matrix."""
-        for first_row, block in row_blocks(matrix):
+    def _check_values(self, adata: AnnData) -> None:
+        """Raise unless the likelihood can describe every value of the data."""
+        for first_row, block in value_blocks(adata, self.registry["setup_args"]["layer"]):
             self.module.likelihood.check(block, first_row)
 
     @staticmethod
