@@ -174,6 +174,7 @@ def test_many_images_axes_files_and_what_cannot_be_drawn(painters, counter, tmp_
         ({"batch": None}, "`batch` has nothing for the batch level 'stain'"),
         ({"labels": "here"}, "`labels` is 'here'"),
         ({"color": "nothing"}, "'nothing', which is neither"),
+        ({"color": ["label", "stain"]}, "expected one column or gene"),
         ({"basis": "X_other"}, "`basis` is 'X_other'"),
     ):
         with pytest.raises(ValueError, match=sentence):

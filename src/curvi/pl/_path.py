@@ -78,6 +78,8 @@ class Backdrop:
             raise ValueError("`adata` is None and the model was loaded without data; pass `adata`.")
         scene = scene_of_path(cells, path, basis=self.basis, basis_2d=self.basis_2d, dims=self.dims, base=self.base)
         source = ColorSource(None, None, self.palette, None, None, None, True, self.groups)
+        if self.color is not None and not isinstance(self.color, str):
+            raise ValueError(f"`color` is {self.color!r}; expected one column or gene.")
         colorings = source.colorings(cells, self.color)
         panels = new_panels(1, 1, ax, size=scene.size, left=scene.left, foot=scene.foot)
         draw_flat(
