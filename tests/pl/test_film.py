@@ -160,9 +160,9 @@ def test_strips_of_any_width(vivid, way, tmp_path, width):
     scores = np.full(9, -1234.5)
     tall = ScoreStrip(scores, None, "log-likelihood", width)
     assert tall.at(8).shape == (tall.height, width, 3)
-    assert 24 <= tall.height <= 64
+    assert 36 <= tall.height <= 64
     made = curvi.pl.film(vivid, way, tmp_path / "loop.gif", scores=scores, batch=PINK, scale=1)
-    assert _read_gif(made)[0].shape == (9, 6 + 24, 4, 3)
+    assert _read_gif(made)[0].shape == (9, 6 + 36, 4, 3)
 
 
 def _read_mp4(file, height, width):
@@ -191,14 +191,14 @@ def test_mp4(vivid, way, tmp_path):
 def test_mp4_with_a_curve_and_an_odd_height(vivid, way, tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     scores = np.arange(9.0)
-    made = curvi.pl.film(vivid, way, tmp_path / "loop.mp4", scores=scores, batch=PINK, scale=26)
-    strip = ScoreStrip(scores, None, "drift", 104)
-    assert strip.height == 25
+    made = curvi.pl.film(vivid, way, tmp_path / "loop.mp4", scores=scores, batch=PINK, scale=41)
+    strip = ScoreStrip(scores, None, "drift", 164)
+    assert strip.height == 39
     # The last line is there twice.
-    frames, about = _read_mp4(made.file, 6 * 26 + 25 + 1, 104)
+    frames, about = _read_mp4(made.file, 6 * 41 + 39 + 1, 164)
     assert len(frames) == 9
-    assert "104x182" in about
-    assert np.abs(frames[5, 156:-1] - strip.at(5)).mean() < 8
+    assert "164x286" in about
+    assert np.abs(frames[5, 246:-1] - strip.at(5)).mean() < 8
 
 
 def test_a_notebook_shows_the_film_itself(vivid, way, tmp_path):

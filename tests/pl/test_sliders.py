@@ -198,11 +198,33 @@ def test_a_slider_grows_to_reach_a_point(spaces):
         panel.go(np.array([value]))
         assert slider.value == panel.point[0] == value
         np.testing.assert_array_equal(_shown(panel), _expected(model, [value]))
-    assert (slider.min, slider.max) == (-9.5, 12.25)
+    assert (slider.min, slider.max) == pytest.approx((-9.5, 12.25))
     with pytest.raises(ValueError, match=r"`point` is not a point of Euclidean\(dim=1\): points have shape"):
         panel.go(np.array([1.0, 2.0]))
     with pytest.raises(ValueError, match="it is more than one"):
         panel.go(np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize("name", ["globe", "lorentz", "product"])
+def test_a_browser_moves_sliders_to_whole_steps_and_the_point_stays(spaces, name):
+    model = spaces(name)
+    panel = curvi.pl.sliders(model, base=4, scale=1)
+    sliders = panel.controls.sliders.values()
+    panel.controls.random.click()
+    point, image, exact = panel.point, panel.controls.image.value, [slider.value for slider in sliders]
+    for slider in sliders:
+        slider.value = slider.min + round((slider.value - slider.min) / slider.step) * slider.step
+    np.testing.assert_array_equal(panel.point, point)
+    assert panel.controls.image.value == image
+    # What is moved goes where it is seen, and the others stay.
+    first = next(iter(sliders))
+    first.value -= 2 * first.step
+    chart = curvi.pl._chart.chart(curvi.manifolds.from_config(model.manifold.config()).double())
+    expected = chart.points(torch.tensor([first.value, *exact[1:]], dtype=torch.float64)).detach()
+    np.testing.assert_allclose(panel.point, expected, atol=1e-12)
+    np.testing.assert_array_equal(_shown(panel), _expected(model, panel.point))
+    panel.controls.reset.click()
+    np.testing.assert_allclose(panel.point, model.adata.obsm["X_curvi"][4], atol=1e-5)
 
 
 def test_levels_and_covariates(conditioned):

@@ -107,17 +107,30 @@ def make_controls(
 
 
 def move(slider: Any, value: float) -> None:
-    """Set a slider to any value; its range grows where it has to."""
-    if not slider.min <= value <= slider.max:
-        slider.max, slider.min = max(slider.max, value), min(slider.min, value)
+    """Set a slider to any value; its range grows by whole steps where it has to."""
+    low, high = _ends(value, value, slider.step)
+    if value > slider.max:
+        slider.max = high
+    if value < slider.min:
+        slider.min = low
     slider.value = value
+
+
+def nearest_step(slider: Any) -> float:
+    """The step next to the value of a slider, to which a browser moves it."""
+    return min(slider.min + round((slider.value - slider.min) / slider.step) * slider.step, slider.max)
+
+
+def _ends(low: float, high: float, step: float) -> tuple[float, float]:
+    """The steps between which a range lies."""
+    return floor(low / step) * step, ceil(high / step) * step
 
 
 def _slider(kit: Any, name: str, low: float, high: float, room: str) -> Any:
     """A slider whose steps are 1, 0.1, 0.01, ..., and that meets round numbers."""
     decimals = floor(log10((high - low) / _STEPS))
     step = 10.0**decimals
-    low, high = floor(low / step) * step, ceil(high / step) * step
+    low, high = _ends(low, high, step)
     return kit.FloatSlider(
         value=min(max(0.0, low), high),
         min=low,

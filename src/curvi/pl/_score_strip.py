@@ -29,9 +29,9 @@ class ScoreStrip:
 
     def __init__(self, scores: np.ndarray, typical: float | None, name: str, width: int) -> None:
         self._scores, self._name, self._width = scores, name, width
-        self.height = int(np.clip(round(0.24 * width), 24, 64))
+        self.height = int(np.clip(round(0.24 * width), 36, 64))
         self._font = ImageFont.load_default(size=float(np.clip(round(0.27 * self.height), 8, 14)))
-        top, bottom = 0.42 * self.height, 0.86 * self.height
+        top, bottom = 0.48 * self.height, 0.88 * self.height
         margin = max(4.0, 0.04 * width)
         known = scores if typical is None else np.append(scores, typical)
         low, spread = known.min(), np.ptp(known) or 1.0

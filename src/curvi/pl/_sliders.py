@@ -14,7 +14,7 @@ from curvi.data import BatchLevels, as_keys
 from curvi.manifolds import from_config
 from curvi.pl._chart import chart
 from curvi.pl._color import listed
-from curvi.pl._controls import make_controls, move
+from curvi.pl._controls import make_controls, move, nearest_step
 from curvi.pl._decoded import decoded_images, shape_of
 from curvi.pl._mosaic import ImageStyle
 from curvi.pl._pixels import as_bytes, enlarged, enlargement
@@ -68,6 +68,7 @@ class Sliders:
         self._home = start
         self._rng = np.random.default_rng(seed)
         self._moving = False
+        self._at: list[tuple[float, float]] = []
         self.go(start)
         for part in (*controls.sliders.values(), *controls.levels.values(), *controls.continuous.values()):
             part.observe(lambda _: self._draw(), names="value")
@@ -80,8 +81,12 @@ class Sliders:
     @property
     def point(self) -> np.ndarray:
         """The point `(ambient_dim,)` that the sliders stand at, float64."""
-        values = torch.tensor([slider.value for slider in self.controls.sliders.values()], dtype=torch.float64)
-        return self._chart.points(values).numpy()
+        # A browser moves sliders to whole steps; what was not moved further is still where it was sent to.
+        values = [
+            exact if abs(slider.value - step) < 1e-6 * slider.step else slider.value
+            for slider, (step, exact) in zip(self.controls.sliders.values(), self._at, strict=True)
+        ]
+        return self._chart.points(torch.tensor(values, dtype=torch.float64)).numpy()
 
     def go(self, point: np.ndarray) -> None:
         """Move the sliders to a point `(ambient_dim,)`.
@@ -95,11 +100,12 @@ class Sliders:
         inside, reason = self._manifold.contains(row)
         if not inside or row.ndim != 1:
             raise ValueError(f"`point` is not a point of {self._manifold}: {reason or 'it is more than one.'}")
-        values = self._chart.coordinates(row)
+        sliders, values = self.controls.sliders.values(), self._chart.coordinates(row).tolist()
         self._moving = True
         try:
-            for slider, value in zip(self.controls.sliders.values(), values.tolist(), strict=True):
+            for slider, value in zip(sliders, values, strict=True):
                 move(slider, value)
+            self._at = [(nearest_step(slider), value) for slider, value in zip(sliders, values, strict=True)]
         finally:
             self._moving = False
         self._draw()
