@@ -6,11 +6,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_rgba
 from matplotlib.text import Annotation
 
 import curvi
 from curvi.manifolds import Euclidean, Lorentz, Poincare, Product, Sphere
+from curvi.pl._dimensions import dimensions
 
 CURVED = [Sphere(9), Sphere(2, 0.25), Lorentz(4), Poincare(3, 2.0), Product([Sphere(2), Lorentz(2), Euclidean(1)])]
 
@@ -78,9 +78,11 @@ def test_colours_labels_axes_and_files(cells, rng, tmp_path):
     ax = curvi.pl.latent(cells, color="cell_type", show=False)
     found = {artist.get_text(): artist.xy for artist in ax.texts if isinstance(artist, Annotation)}
     assert set(found) == {"front", "back", "rim"}
-    rgba = to_rgba(cells.uns["cell_type_colors"][0])
-    members = (np.abs(ax.collections[0].get_facecolors()[:, :3] - rgba[:3]) < 1e-3).all(axis=1)
-    np.testing.assert_allclose(found["front"], _drawn(ax)[members].mean(axis=0), atol=1e-6)
+    centres = curvi.explore.prototypes(cells, "cell_type")
+    expected = curvi.explore.points(cells, list(centres.points)).points
+    seen = dimensions(cells, "X_curvi", None, None).of(expected)
+    for name, xy in zip(centres.groups, seen[:, :2], strict=True):
+        np.testing.assert_allclose(found[name], xy, atol=1e-6)
     _, axes = plt.subplots(1, 2)
     both = curvi.pl.latent(cells, color=["cell_type", "A"], ax=axes, title=["kinds", "gene"], show=False)
     assert [ax.get_title() for ax in both] == ["kinds", "gene"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -40,6 +42,11 @@ def test_the_first_five_dimensions_left_of_the_diagonal(wide):
             assert ax.get_ylim() == panels[i, 0].get_ylim()
     assert [panels[4, j].get_xlabel() for j in range(5)] == ["z0", "z1", "z2", "z3", "z4"]
     assert [panels[i, 0].get_ylabel() for i in range(5)] == ["z0", "z1", "z2", "z3", "z4"]
+    shown = [panels[4, j].get_xticks() for j in range(5)]
+    assert all(len(ticks) >= 2 for ticks in shown)
+    panels[4, 0].figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for j in range(5) for label in panels[4, j].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
     assert panels[3, 1].get_xlabel() == panels[3, 1].get_ylabel() == ""
 
 

@@ -37,14 +37,17 @@ class Dimensions:
         What the coordinates are called, `dim` names.
     around
         What the base is called; empty for the origin.
+    points
+        The cells, `(n_obs, ambient_dim)`.
     coordinates
-        Those of the cells, `(n_obs, dim)`.
+        Their coordinates, `(n_obs, dim)`.
     """
 
     manifold: Manifold
     base: np.ndarray
     names: tuple[str, ...]
     around: str
+    points: np.ndarray
     coordinates: np.ndarray
 
     @torch.no_grad()
@@ -101,7 +104,7 @@ def dimensions(adata: AnnData, basis: str, base: Place | None, manifold: Manifol
     points = where.project(torch.from_numpy(points)).numpy()
     at, around = _base(Places(adata, points, where, ()), base)
     coordinates = seen_from(where, torch.from_numpy(at), torch.from_numpy(points)).numpy()
-    return Dimensions(where, at, called, around, coordinates)
+    return Dimensions(where, at, called, around, points, coordinates)
 
 
 def _recorded(

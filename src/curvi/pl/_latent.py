@@ -54,7 +54,8 @@ def latent(
     In flat space the dimensions are the coordinates. On a curved manifold they are tangent coordinates, as
     :func:`curvi.explore.activations` gives them: the distance from ``base`` in the direction of the geodesic that leads
     to the cell. On a sphere of radius 1 that is an angle, at most pi; cells opposite to the base lie on the outer
-    circle, all around. Along the axes it says which point they are around.
+    circle, all around. Along the axes it says which point they are around. Each category is labelled at its Frechet
+    mean.
 
     The columns of an embedding as they are, such as the coordinates of the space around a sphere, are drawn by
     :func:`curvi.pl.plane`; all of a globe by :func:`curvi.pl.map`, and of a hyperbolic plane by :func:`curvi.pl.disk`.

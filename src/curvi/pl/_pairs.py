@@ -180,6 +180,13 @@ def _extent(values: np.ndarray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+def _ticks(values: np.ndarray) -> np.ndarray:
+    """A few round numbers on an axis of ``values (n,)``, so far from its ends that they do not reach the next panel."""
+    low, high = _extent(values)
+    round_ones = np.asarray(MaxNLocator(4).tick_values(low, high))
+    return round_ones[(round_ones > low + 0.12 * (high - low)) & (round_ones < high - 0.12 * (high - low))]
+
+
 def _finish_axes(panels: Panels, values: np.ndarray, names: list[str]) -> None:
     """The same limits along a column and along a row, with numbers on the outermost panels only."""
     last = len(names) - 1
@@ -187,13 +194,13 @@ def _finish_axes(panels: Panels, values: np.ndarray, names: list[str]) -> None:
         for j, ax in enumerate(row):
             draw_frame(ax)
             ax.set_xlim(_extent(values[:, j]))
-            ax.xaxis.set_major_locator(MaxNLocator(3))
+            ax.set_xticks(_ticks(values[:, j]))
             if i == j:
                 ax.set_ylim(bottom=0)
                 ax.set_yticks([])
             else:
                 ax.set_ylim(_extent(values[:, i]))
-                ax.yaxis.set_major_locator(MaxNLocator(3))
+                ax.set_yticks(_ticks(values[:, i]))
             ax.tick_params(labelbottom=i == last, labelleft=j == 0 and i > 0)
             if i == last:
                 ax.set_xlabel(names[j], fontsize=9)

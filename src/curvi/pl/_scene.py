@@ -118,11 +118,14 @@ def _dimensions_scene(seen: Dimensions, basis: str, dims: Sequence[int]) -> Scen
     def pieces(points: np.ndarray) -> list[np.ndarray]:
         return [piece[:, chosen] for piece in _unbroken(seen.of(points))]
 
+    def place(points: np.ndarray) -> np.ndarray:
+        return seen.of(points)[:, chosen]
+
     return Scene(
         xy,
         partial(draw_axes, names=[seen.label(dim) for dim in chosen]),
-        partial(middles, xy),
-        lambda points: seen.of(points)[:, chosen],
+        lambda coloring: _projected(seen.manifold, seen.points, coloring, place),
+        place,
         pieces,
     )
 
