@@ -57,6 +57,18 @@ class Likelihood(Named, nn.Module, ABC, argument="likelihood"):
         A distribution whose ``log_prob`` is elementwise; sum it over the features.
         """
 
+    def expression(self, px: Distribution) -> Tensor:
+        """The expected data ``(..., n, n_features)``; of zero-inflated counts those without the extra zeros."""
+        return px.mean
+
+    def rates(self, px: Distribution) -> Tensor:
+        """Draws ``(..., n, n_features)`` without the noise of counting; of real values, draws of the data."""
+        return px.sample()
+
+    def parameters_of(self, px: Distribution) -> dict[str, Tensor]:
+        """The parameters of a distribution that this likelihood made, by name, broadcastable to its batch shape."""
+        return {"mean": px.mean}
+
     def encoder_input(self, x: Tensor) -> Tensor:
         """What an encoder is given of data ``(n, n_features)``: log1p of counts, real values as they are."""
         return self.observations.encoder_input(x)

@@ -130,9 +130,13 @@ class NegativeBinomial(Distribution):
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         """Counts, ``sample_shape + (...)``."""
+        return torch.poisson(self.sample_rate(sample_shape))
+
+    def sample_rate(self, sample_shape: _size = Size()) -> Tensor:
+        """The Poisson rates that counts are drawn from, Gamma-distributed, ``sample_shape + (...)``."""
         with torch.no_grad():
             theta = self.inverse_dispersion.expand(self._extended_shape(sample_shape))
-            return torch.poisson(torch._standard_gamma(theta) * (self._mean / self.inverse_dispersion))
+            return torch._standard_gamma(theta) * (self._mean / self.inverse_dispersion)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability of counts that broadcast with the parameters, ``(...)``."""

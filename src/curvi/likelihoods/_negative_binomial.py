@@ -70,3 +70,11 @@ class NegativeBinomialLikelihood(Likelihood, name="nb"):
         """The distribution of counts for raw maps ``(..., n, n_params, n_features)``: mean, then dispersion."""
         mean, *rest = self.maps(raw)
         return NegativeBinomial(self.mean(mean, size_factor), self.dispersion(rest, levels), validate_args=False)
+
+    def rates(self, px: NegativeBinomial) -> Tensor:  # type: ignore[override]
+        """Draws of the Gamma-distributed rates, ``(..., n, n_features)``."""
+        return px.sample_rate()
+
+    def parameters_of(self, px: NegativeBinomial) -> dict[str, Tensor]:  # type: ignore[override]
+        """``mean`` and the inverse dispersion, ``dispersions``."""
+        return {"mean": px.mean, "dispersions": px.inverse_dispersion}

@@ -60,3 +60,7 @@ class NormalLikelihood(Likelihood, name="normal"):
         """The distribution of values for raw maps ``(..., n, n_params, n_features)``: mean, then scale if asked."""
         mean, *rest = self.maps(raw)
         return Normal(mean, self.dispersion(rest, levels), validate_args=False)
+
+    def parameters_of(self, px: Normal) -> dict[str, Tensor]:  # type: ignore[override]
+        """``mean`` and ``scale``."""
+        return {"mean": px.mean, "scale": px.scale}

@@ -48,3 +48,7 @@ class PoissonLikelihood(Likelihood, name="poisson"):
         """The distribution of counts for raw maps ``(..., n, 1, n_features)``."""
         (mean,) = self.maps(raw)
         return Poisson(self.mean(mean, size_factor), validate_args=False)
+
+    def rates(self, px: Poisson) -> Tensor:  # type: ignore[override]
+        """The means themselves, ``(..., n, n_features)``."""
+        return px.mean

@@ -127,3 +127,7 @@ class StudentTLikelihood(Likelihood, name="student_t"):
         """The distribution of values for raw maps ``(..., n, n_params, n_features)``: location, then scale."""
         loc, *rest = self.maps(raw)
         return StudentT(self.df, loc, self.dispersion(rest, levels), validate_args=False)
+
+    def parameters_of(self, px: StudentT) -> dict[str, Tensor]:  # type: ignore[override]
+        """``mean``, ``scale`` and the degrees of freedom, ``df``."""
+        return {"mean": px.loc, "scale": px.scale, "df": torch.as_tensor(px.df)}

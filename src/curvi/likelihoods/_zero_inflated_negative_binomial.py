@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from curvi.likelihoods._base import Likelihood
 from curvi.likelihoods._counts import ZeroInflatedNegativeBinomial
 from curvi.likelihoods._dispersion import Dispersion
@@ -65,3 +67,20 @@ class ZeroInflatedNegativeBinomialLikelihood(Likelihood, name="zinb"):
         mean, zero_logits, *rest = self.maps(raw)
         theta = self.dispersion(rest, levels)
         return ZeroInflatedNegativeBinomial(self.mean(mean, size_factor), theta, zero_logits, validate_args=False)
+
+    def expression(self, px: ZeroInflatedNegativeBinomial) -> Tensor:  # type: ignore[override]
+        """The mean of the counts without extra zeros, ``(..., n, n_features)``."""
+        return px.negative_binomial.mean
+
+    def rates(self, px: ZeroInflatedNegativeBinomial) -> Tensor:  # type: ignore[override]
+        """Draws of the Gamma-distributed rates, without extra zeros, ``(..., n, n_features)``."""
+        return px.negative_binomial.sample_rate()
+
+    def parameters_of(self, px: ZeroInflatedNegativeBinomial) -> dict[str, Tensor]:  # type: ignore[override]
+        """``mean`` and ``dispersions`` of the counts without extra zeros, and the probability of those, ``dropout``."""
+        component = px.negative_binomial
+        return {
+            "mean": component.mean,
+            "dispersions": component.inverse_dispersion,
+            "dropout": torch.sigmoid(px.zero_logits),
+        }
