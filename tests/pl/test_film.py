@@ -155,6 +155,19 @@ def test_scores_are_a_curve_on_which_a_dot_runs(vivid, way, tmp_path):
     assert np.nonzero(with_line != without)[0].mean() == pytest.approx(places[3, 0] + 22, abs=0.6)
 
 
+def test_frames_are_scored_by_their_likelihood(tmp_path):
+    model = _vivid(np.random.default_rng(0).random((20, 8, 6)))
+    way = _circle(model)
+    shape = curvi.data.image_shape(model.adata)
+    frames = curvi.data.from_images(curvi.data.to_images(model.decode(way.points), shape=shape))
+    evidence = model.get_marginal_ll(frames, n_mc_samples=10, return_mean=False)
+    made = curvi.pl.film(model, way, tmp_path / "loop.gif", scores=evidence, score_name="log p(x)")
+    drawn, _ = _read_gif(made)
+    strip = ScoreStrip(evidence, None, "log p(x)", 6 * 25)
+    assert drawn.shape == (9, 8 * 25 + strip.height, 6 * 25, 3)
+    assert np.abs(drawn[4, 200:].astype(int) - strip.at(4)).mean() < 3
+
+
 @pytest.mark.parametrize("width", [6, 40, 90, 600])
 def test_strips_of_any_width(vivid, way, tmp_path, width):
     scores = np.full(9, -1234.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import floor, log10
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -29,6 +31,9 @@ class ScoreStrip:
 
     def __init__(self, scores: np.ndarray, typical: float | None, name: str, width: int) -> None:
         self._scores, self._name, self._width = scores, name, width
+        # Three digits of the largest, and all with as many decimals, so that they stand still.
+        largest = float(np.abs(scores).max()) or 1.0
+        self._decimals = max(0, 2 - floor(log10(largest)))
         self.height = int(np.clip(round(0.24 * width), 36, 64))
         self._font = ImageFont.load_default(size=float(np.clip(round(0.27 * self.height), 8, 14)))
         top, bottom = 0.48 * self.height, 0.88 * self.height
@@ -57,7 +62,7 @@ class ScoreStrip:
         strip = large.resize((self._width, self.height), Image.Resampling.BOX)
         draw = ImageDraw.Draw(strip)
         left, top = max(3.0, 0.025 * self._width), 0.06 * self.height
-        number = f"{self._scores[i]:.3g}"
+        number = f"{self._scores[i]:.{self._decimals}f}"
         lengths = [draw.textlength(text, font=self._font) for text in (self._name, number)]
         if lengths[1] + 2 * left <= self._width:
             draw.text((self._width - left, top), number, fill=_DOT, font=self._font, anchor="ra")
