@@ -32,11 +32,11 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(__file__).parent.parent / "_static" / "exploring")
     folder = parser.parse_args().to
     model = fitted()
-    way = explore.loop(model.adata, "label", "8", n_stops=5, n_frames=40)
+    way = explore.loop(model.adata, "label", "8", n_stops=5, n_frames=36)
     drift = explore.drift(model, way.points)
     typical = float(np.median(explore.drift(model, model.adata.obsm["X_curvi"])))
     folder.mkdir(parents=True, exist_ok=True)
-    made = pl.film(model, way, folder / "film.gif", fps=10, scale=4, scores=drift, typical=typical)
+    made = pl.film(model, way, folder / "film.gif", fps=9, scale=4, scores=drift, typical=typical)
     print(f"{made.file}: {made.file.stat().st_size / 1000:.0f} kB")
     print(f"drift on the way: {drift.min():.3f} to {drift.max():.3f}; median of the digits: {typical:.3f}")
 

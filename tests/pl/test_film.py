@@ -100,6 +100,18 @@ def test_grey_images_are_exact_however_many_pixels_they_have(tmp_path):
     assert _read_gif(curvi.pl.film(model, path, tmp_path / "grey.gif"))[0].shape == (9, 200, 150, 3)
 
 
+def test_images_of_many_colours_keep_them_nearly(tmp_path):
+    # Smooth colours with a little noise, as pictures of cells have: more than a thousand of them.
+    y, x = np.mgrid[:36, :36] / 35
+    smooth = np.stack([x, y, 1 - x * y], axis=2) * 0.6 + 0.2
+    model = _vivid((smooth + 0.05 * np.random.default_rng(0).random((20, 36, 36, 3))).clip(0, 1))
+    path = _circle(model)
+    expected = np.round(255 * model.decode(path.points).astype(np.float64)).reshape(9, 36, 36, 3)
+    assert len(np.unique(expected[0].reshape(-1, 3), axis=0)) > 1000
+    frames, _ = _read_gif(curvi.pl.film(model, path, tmp_path / "colours.gif", scale=1))
+    assert np.abs(frames - expected).mean() < 8
+
+
 @pytest.mark.parametrize("fps", [0.5, 7, 12.5, 30, 50])
 def test_the_time_is_right_though_a_gif_counts_hundredths(vivid, way, tmp_path, fps):
     _, durations = _read_gif(curvi.pl.film(vivid, way, tmp_path / "loop.gif", fps=fps, batch=PINK, scale=1))

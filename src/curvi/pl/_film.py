@@ -185,7 +185,7 @@ def _frame(tile: np.ndarray, times: int, strip: ScoreStrip | None, i: int) -> np
 
 
 def _write_gif(file: Path, frames: Iterable[np.ndarray], fps: float, loop: bool) -> None:
-    pictures = [Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT) for frame in frames]
+    pictures = [Image.fromarray(frame).quantize(256, Image.Quantize.MAXCOVERAGE) for frame in frames]
     # In whole hundredths of a second that add up to the right time.
     ends = np.round(100 * np.arange(len(pictures) + 1) / fps).astype(int)
     again = {"loop": 0} if loop else {}
