@@ -91,13 +91,15 @@ def reconstruction_confusion(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import curvi
     >>> from sklearn.linear_model import LogisticRegression
     >>> adata = curvi.datasets.digits()
-    >>> train = adata[adata.obs["split"] == "train"].copy()
-    >>> curvi.CurviVAE.setup_anndata(train)
-    >>> model = curvi.CurviVAE(train, latent="vmf", n_latent=5, likelihood="bernoulli")
-    >>> model.train(max_epochs=5, enable_progress_bar=False, logger=None)
+    >>> curvi.CurviVAE.setup_anndata(adata)
+    >>> model = curvi.CurviVAE(adata, latent="vmf", n_latent=5, likelihood="bernoulli")
+    >>> sides = [np.flatnonzero(adata.obs["split"] == side) for side in ("train", "test")]
+    >>> split = {"external_indexing": sides}
+    >>> model.train(max_epochs=5, datasplitter_kwargs=split, enable_progress_bar=False, logger=None)
     >>> found = curvi.metrics.reconstruction_confusion(
     ...     model, adata, "label", classifier=LogisticRegression(max_iter=500), n_samples=10
     ... )
@@ -123,10 +125,13 @@ def reconstruction_confusion(
     drawn = _rows_of_classes(labels.codes, held, n_samples, seed)
     located = np.asarray(model.get_latent_representation(adata, indices=held))
     decoded = {"reconstructions": (held, located), "samples": (drawn, _draws(model, adata, drawn, seed))}
+    sizes = _sizes(model, adata, pixels)
     rows, said = {"originals": held}, {"originals": judge.predict(features[held])}
     for name, (originals, points) in decoded.items():
+        seen = _covariates(model, adata, originals)
+        pictures = model.decode(points, library_size=sizes[originals], **seen)
         rows[name] = originals
-        said[name] = judge.predict(_decoded_features(model, adata, originals, points, encoded=use_rep is not None))
+        said[name] = judge.predict(pictures if use_rep is None else model.encode(pictures, **seen))
 
     classes = [str(name) for name in labels.categories]
     matrices = {name: confusion(labels.codes[rows[name]].astype(np.int64), said[name], classes) for name in rows}
@@ -256,26 +261,18 @@ def _draws(model: CurviVAE, adata: AnnData, rows: np.ndarray, seed: int) -> np.n
         return np.asarray(model.get_latent_representation(adata, indices=rows, give_mean=False))
 
 
-def _decoded_features(
-    model: CurviVAE, adata: AnnData, rows: np.ndarray, points: np.ndarray, *, encoded: bool
-) -> np.ndarray:
-    """What a classifier sees of the pictures decoded at ``points (n, ambient_dim)``, as those of ``rows``."""
+def _covariates(model: CurviVAE, adata: AnnData, rows: np.ndarray) -> dict[str, dict[str, Any]]:
+    """The batch levels and continuous covariates of rows, as decoder and encoder take them."""
     setup = model.registry["setup_args"]
-    levels = [*as_keys(setup["batch_key"]), *as_keys(setup["categorical_covariate_keys"])]
-    seen: dict[str, Any] = {
-        "batch": _own(adata, levels, rows),
-        "continuous": _own(adata, as_keys(setup["continuous_covariate_keys"]), rows),
+    keys = {
+        "batch": [*as_keys(setup["batch_key"]), *as_keys(setup["categorical_covariate_keys"])],
+        "continuous": as_keys(setup["continuous_covariate_keys"]),
     }
-    pictures = model.decode(points, library_size=_sizes(model, adata, rows), **seen)
-    return np.asarray(model.encode(pictures, **seen), dtype=np.float64) if encoded else pictures
+    return {kind: {key: adata.obs[key].iloc[rows].to_numpy() for key in some} for kind, some in keys.items()}
 
 
-def _own(adata: AnnData, keys: list[str], rows: np.ndarray) -> dict[str, Any]:
-    return {key: adata.obs[key].iloc[rows].to_numpy() for key in keys}
-
-
-def _sizes(model: CurviVAE, adata: AnnData, rows: np.ndarray) -> np.ndarray:
-    """The totals of counts `(n,)`, which decoded counts shall have too; real values have none."""
+def _sizes(model: CurviVAE, adata: AnnData, pixels: np.ndarray) -> np.ndarray:
+    """The totals of counts `(n_obs,)`, which decoded counts shall have too; real values have none."""
     key = model.registry["setup_args"]["size_factor_key"]
-    sizes = _pixels(model, adata[rows]).sum(axis=1) if key is None else adata.obs[key].to_numpy()[rows]
+    sizes = pixels.sum(axis=1) if key is None else adata.obs[key].to_numpy()
     return np.where(sizes > 0, sizes, 1.0)
