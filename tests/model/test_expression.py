@@ -128,6 +128,17 @@ def test_parameters_draws_and_correlations_of_every_likelihood(likelihood, names
         assert np.abs(matrix.to_numpy()).max() <= 1 + 1e-9
 
 
+def test_draws_under_several_batches_take_one_at_random(counts):
+    sites = list(counts._levels.categories["site"])
+    drawn = counts.posterior_predictive_sample(n_samples=400, transform_batch={"site": sites[:2]}).todense()
+    each = [
+        counts.get_normalized_expression(transform_batch={"site": s}, library_size="latent", return_numpy=True)
+        for s in sites[:2]
+    ]
+    noise = drawn.std(-1) / np.sqrt(400)
+    assert np.quantile(np.abs(drawn.mean(-1) - np.mean(each, 0)) / (noise + 1e-3), 0.99) < 4
+
+
 def test_correlations_are_without_the_noise_of_counting():
     # Two genes that rise together from very few counts: the rates are far more correlated than the counts.
     rng = np.random.default_rng(0)
@@ -162,8 +173,6 @@ def test_what_cannot_be_is_refused(counts):
         counts.get_normalized_expression(n_samples=0)
     with pytest.raises(ValueError, match=r"`return_numpy` is False, but 3 draws"):
         counts.get_normalized_expression(n_samples=3, return_mean=False, return_numpy=False)
-    with pytest.raises(ValueError, match=r"names 3 combinations of categories; data can be drawn under one only"):
-        counts.posterior_predictive_sample(transform_batch={"site": list(counts._levels.categories["site"])})
     with pytest.raises(ValueError, match=r"`correlation_type` is 'kendall'"):
         counts.get_feature_correlation_matrix(correlation_type="kendall")
     with pytest.raises(ValueError, match=r"a library size of 100.0 was given; likelihood 'normal' describes values"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,17 @@ if TYPE_CHECKING:
     from curvi.data import BatchLevels
 
 
+@dataclass(frozen=True)
 class Counterfactual:
     """One category for some of the batch levels; the others stay what they are.
 
-    Parameters
+    Attributes
     ----------
     codes
         The code of the category by the number of its level.
     """
 
-    def __init__(self, codes: Mapping[int, int]) -> None:
-        self.codes = dict(codes)
+    codes: Mapping[int, int]
 
     def apply(self, levels: Tensor) -> Tensor:
         """The codes ``(n, n_levels)`` of cells with these categories in the place of theirs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,6 @@ from curvi.model._registration import RegisteredModel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
     from anndata import AnnData
 
 
@@ -45,7 +45,7 @@ class EvidenceMixin(RegisteredModel):
         """
         losses = self._losses(adata, indices, batch_size, dataloader)
         elbo = -(losses["reconstruction_loss"] + losses["kl_local"])
-        return float(elbo.mean()) if return_mean else elbo
+        return elbo.mean(dtype=np.float64) if return_mean else elbo
 
     @torch.inference_mode()
     def get_reconstruction_error(
@@ -70,7 +70,7 @@ class EvidenceMixin(RegisteredModel):
         ``{"reconstruction_loss": ...}`` with a number or ``(n_cells,)``, as in scvi-tools.
         """
         loss = self._losses(adata, indices, batch_size, dataloader)["reconstruction_loss"]
-        return {"reconstruction_loss": float(loss.mean()) if return_mean else loss}
+        return {"reconstruction_loss": loss.mean(dtype=np.float64) if return_mean else loss}
 
     @torch.inference_mode()
     def get_marginal_ll(
@@ -107,7 +107,7 @@ class EvidenceMixin(RegisteredModel):
         ValueError
             If the latent space has no prior, as a plain autoencoder's.
         """
-        self._check_if_trained(warn=False)
+        self._check_if_trained()
         if not self.module.latent.has_prior:
             raise ValueError(
                 f"latent={self.module.latent.name!r} has no prior, so that cells have no likelihood under the model; "
@@ -118,7 +118,7 @@ class EvidenceMixin(RegisteredModel):
             for tensors in self._minibatches(adata, indices, batch_size, dataloader)
         ]
         log_likelihood = torch.cat(parts).numpy()
-        return float(log_likelihood.mean()) if return_mean else log_likelihood
+        return log_likelihood.mean(dtype=np.float64) if return_mean else log_likelihood
 
     def _losses(
         self,
@@ -128,7 +128,7 @@ class EvidenceMixin(RegisteredModel):
         dataloader: Iterable[dict[str, Tensor]] | None,
     ) -> dict[str, np.ndarray]:
         """The two terms of the ELBO of each cell from one draw, ``(n_cells,)`` each."""
-        self._check_if_trained(warn=False)
+        self._check_if_trained()
         parts: dict[str, list[Tensor]] = {"reconstruction_loss": [], "kl_local": []}
         for tensors in self._minibatches(adata, indices, batch_size, dataloader):
             _, _, output = self.module(tensors)

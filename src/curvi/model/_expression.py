@@ -131,7 +131,7 @@ class ExpressionMixin(RegisteredModel):
         n_samples
             Draws of each cell, each from a new draw of its posterior.
         transform_batch
-            As in :meth:`get_normalized_expression`, but one category a level.
+            As in :meth:`get_normalized_expression`; of several combinations each draw takes one at random.
 
         Returns
         -------
@@ -141,16 +141,18 @@ class ExpressionMixin(RegisteredModel):
         Raises
         ------
         ValueError
-            If a level, a category or a gene is not one, or several categories are given for a level.
+            If a level, a category or a gene is not one.
         """
         genes = self._genes(gene_list)
-        way = self._one(transform_batch)
+        ways = counterfactuals(transform_batch, self._levels)
         counts = self.module.likelihood.observations.are_counts
         parts: list[Any] = []
         for tensors in self._minibatches(adata, indices, batch_size, dataloader):
-            px = self._decoded(tensors, self._draws(tensors, n_samples), way, None)
-            drawn = px.sample()[..., genes].movedim(0, -1).cpu().numpy()
-            drawn = drawn[..., 0] if n_samples == 1 else drawn
+            z = self._draws(tensors, n_samples)
+            each = torch.stack([self._decoded(tensors, z, way, None).sample()[..., genes] for way in ways])
+            taken = torch.randint(len(ways), (1, *each.shape[1:-1], 1), device=each.device)
+            values = torch.take_along_dim(each, taken, 0)[0].movedim(0, -1).cpu().numpy()
+            drawn = values[..., 0] if n_samples == 1 else values
             parts.append(GCXS.from_numpy(drawn) if counts else drawn)
         if len(parts) == 1:
             return parts[0]
@@ -265,7 +267,7 @@ class ExpressionMixin(RegisteredModel):
         """Draws ``(n_samples, n, ambient_dim)`` from the posteriors of a minibatch."""
         if n_samples < 1:
             raise ValueError(f"`n_samples` is {n_samples}; it must be at least 1.")
-        self._check_if_trained(warn=False)
+        self._check_if_trained()
         qz = self.module.inference(**self.module._get_inference_input(tensors))["qz"]
         return qz.sample(Size([n_samples]))
 
@@ -292,14 +294,6 @@ class ExpressionMixin(RegisteredModel):
         if not isinstance(library_size, int | float | np.number) or not library_size > 0:
             raise ValueError(f"`library_size` is {library_size!r}; expected a positive number or 'latent'.")
         return float(library_size)
-
-    def _one(self, transform_batch: Any) -> Counterfactual:
-        ways = counterfactuals(transform_batch, self._levels)
-        if len(ways) > 1:
-            raise ValueError(
-                f"`transform_batch` names {len(ways)} combinations of categories; data can be drawn under one only."
-            )
-        return ways[0]
 
     def _gene_names(self) -> np.ndarray:
         return np.asarray(self.get_var_names())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from curvi.data import BatchLevels, registered_shape
 from curvi.model._build import build_corruption, build_latent, build_likelihood, build_networks, build_vae
 from curvi.model._decoding import DecodingMixin
+from curvi.model._differential import DifferentialMixin
 from curvi.model._embedding import EmbeddingMixin
 from curvi.model._evidence import EvidenceMixin
-from curvi.model._expression import ExpressionMixin
 from curvi.model._training import TrainingMixin
 from curvi.nn import Layers
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from curvi.module import VAE
 
 
-class CurviVAE(EmbeddingMixin, DecodingMixin, ExpressionMixin, EvidenceMixin, TrainingMixin):
+class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, TrainingMixin):
     r"""Variational autoencoder of single-cell data with a curved latent space and a multi-level batch vector.
 
     Parameters
