@@ -128,10 +128,11 @@ def reconstruction_confusion(
     sizes = _sizes(model, adata, pixels)
     rows, said = {"originals": held}, {"originals": judge.predict(features[held])}
     for name, (originals, points) in decoded.items():
-        seen = _covariates(model, adata, originals)
-        pictures = model.decode(points, library_size=sizes[originals], **seen)
+        batch, continuous = _covariates(model, adata, originals)
+        pictures = model.decode(points, batch, continuous=continuous, library_size=sizes[originals])
         rows[name] = originals
-        said[name] = judge.predict(pictures if use_rep is None else model.encode(pictures, **seen))
+        shown = pictures if use_rep is None else model.encode(pictures, batch, continuous=continuous)
+        said[name] = judge.predict(shown)
 
     classes = [str(name) for name in labels.categories]
     matrices = {name: confusion(labels.codes[rows[name]].astype(np.int64), said[name], classes) for name in rows}
@@ -261,14 +262,13 @@ def _draws(model: CurviVAE, adata: AnnData, rows: np.ndarray, seed: int) -> np.n
         return np.asarray(model.get_latent_representation(adata, indices=rows, give_mean=False))
 
 
-def _covariates(model: CurviVAE, adata: AnnData, rows: np.ndarray) -> dict[str, dict[str, Any]]:
-    """The batch levels and continuous covariates of rows, as decoder and encoder take them."""
+def _covariates(model: CurviVAE, adata: AnnData, rows: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The batch levels and the continuous covariates of rows, as decoder and encoder take them."""
     setup = model.registry["setup_args"]
-    keys = {
-        "batch": [*as_keys(setup["batch_key"]), *as_keys(setup["categorical_covariate_keys"])],
-        "continuous": as_keys(setup["continuous_covariate_keys"]),
-    }
-    return {kind: {key: adata.obs[key].iloc[rows].to_numpy() for key in some} for kind, some in keys.items()}
+    levels = [*as_keys(setup["batch_key"]), *as_keys(setup["categorical_covariate_keys"])]
+    kinds = (levels, as_keys(setup["continuous_covariate_keys"]))
+    batch, continuous = ({key: adata.obs[key].iloc[rows].to_numpy() for key in keys} for keys in kinds)
+    return batch, continuous
 
 
 def _sizes(model: CurviVAE, adata: AnnData, pixels: np.ndarray) -> np.ndarray:
