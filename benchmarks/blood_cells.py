@@ -50,6 +50,7 @@ def fitted(
         train_size=1.0,
         batch_size=options.batch_size,
         check_val_every_n_epoch=None,
+        kl_weight=options.kl_weight,
         plan_kwargs={"lr": options.lr},
         **QUIET,
     )
@@ -139,6 +140,7 @@ def main() -> None:
     parser.add_argument("--corrections", nargs="+", default=list(CORRECTIONS), choices=CORRECTIONS)
     parser.add_argument("--dim", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--kl-weight", type=float, default=1.0)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
