@@ -79,3 +79,13 @@ def test_schedules_that_cannot_be_are_refused(model):
         model.train(max_epochs=1, lr_schedule="linear", **QUIET)
     with pytest.raises(ValueError, match="`lr_schedule` is 'cosine' and `reduce_lr_on_plateau` is set"):
         model.train(max_epochs=1, lr_schedule="cosine", plan_kwargs={"reduce_lr_on_plateau": True}, **QUIET)
+
+
+def test_early_stopping_needs_cells_to_watch(model):
+    with pytest.raises(ValueError, match="`early_stopping` is True, but with `train_size=1.0` there are no validation"):
+        model.train(max_epochs=1, train_size=1.0, early_stopping=True, **QUIET)
+
+
+def test_a_model_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="neither `adata` nor `registry` was given"):
+        curvi.CurviVAE()

@@ -122,6 +122,11 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, 
         network_kwargs: Mapping[str, Any] | None = None,
         corruption_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        if adata is None and registry is None:
+            raise ValueError(
+                "neither `adata` nor `registry` was given; pass data registered with `CurviVAE.setup_anndata`, or the "
+                "registry of a custom data module."
+            )
         super().__init__(adata, registry)
         self.encode_covariates = encode_covariates
         self._levels = BatchLevels.from_registry(self.registry)

@@ -84,7 +84,8 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         ------
         ValueError
             If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, ``kl_warmup`` outside [0, 1],
-            ``lr_schedule`` is unknown, or ``plan_kwargs`` has a name that the training plan does not take.
+            ``lr_schedule`` is unknown, ``early_stopping`` has no validation cells, or ``plan_kwargs`` has a name that
+            the training plan does not take.
         """
         for argument, value in {"max_epochs": max_epochs, "batch_size": batch_size}.items():
             if value is not None and value < 1:
@@ -93,6 +94,11 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             raise ValueError(f"`kl_weight` is {kl_weight}; it must be 0 or positive.")
         if not 0.0 <= kl_warmup <= 1.0:
             raise ValueError(f"`kl_warmup` is {kl_warmup}; it must be a fraction of the training in [0, 1].")
+        if early_stopping and train_size == 1.0 and not validation_size:
+            raise ValueError(
+                "`early_stopping` is True, but with `train_size=1.0` there are no validation cells to watch; leave "
+                "some out, or set it to False."
+            )
         n_obs = getattr(trainer_kwargs.get("datamodule"), "n_obs", None) or self.adata.n_obs
         if max_epochs is None:
             max_epochs = get_max_epochs_heuristic(n_obs)
