@@ -14,6 +14,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.lines import Line2D
 from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -54,7 +55,7 @@ def restored(clean: np.ndarray, noisy: np.ndarray, models: dict[str, curvi.Curvi
     lines = {"clean": clean, "noisy": noisy} | {
         name: model.decode(model.encode(noisy)) for name, model in models.items()
     }
-    figure, axes = plt.subplots(len(lines), 1, figsize=(7.4, 2.55))
+    figure, axes = plt.subplots(len(lines), 1, figsize=(7.4, 2.2))
     for ax, (name, pixels) in zip(axes, lines.items(), strict=True):
         pl.images(pixels[:12].reshape(-1, 28, 28), seed=None, n_columns=12, ax=ax, show=False)
         ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center", fontsize=8.5, color=INK)
@@ -67,15 +68,18 @@ def maps(test: AnnData, noisy: np.ndarray, models: dict[str, curvi.CurviVAE]) ->
     test.obsm["noisy pixels"] = PCA(50, random_state=0).fit_transform(noisy)
     for name, model in models.items():
         test.obsm[name] = model.encode(noisy)
-    figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.5))
+    figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.3))
     for ax, name in zip(axes, ["noisy pixels", PLAIN, DENOISING], strict=True):
         share = knn_accuracy(test, name, "label", k=15, metric="euclidean")
         test.obsm["X_tsne"] = TSNE(random_state=0).fit_transform(test.obsm[name])
-        pl.plane(test, "X_tsne", "label", size=4, fontsize=9, title="", ax=ax, show=False)
+        pl.plane(test, "X_tsne", "label", labels=None, size=4, title="", ax=ax, show=False)
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
         ax.set_title(f"{name}\n15 neighbours right: {share:.1%}", fontsize=9.5, color=INK)
         print(f"{name}: {share:.3f}")
-    figure.tight_layout(w_pad=1.0)
+    digits = test.obs["label"].cat.categories
+    dots = [Line2D([], [], color=color, marker="o", linestyle="") for color in test.uns["label_colors"]]
+    figure.legend(dots, digits, loc="center right", frameon=False, fontsize=9, labelcolor=INK, handletextpad=0.1)
+    figure.tight_layout(w_pad=1.0, rect=(0, 0, 0.955, 1))
     return figure
 
 
