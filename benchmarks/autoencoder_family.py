@@ -92,7 +92,8 @@ def runs(data: dict[str, Data], options: argparse.Namespace) -> pd.DataFrame:
                     print(done[-1], flush=True)
                     if keep:
                         pd.DataFrame(done).to_csv(keep, index=False)
-    return pd.DataFrame(done)
+    table = pd.DataFrame(done)
+    return table[table["seed"] < options.seeds]
 
 
 def cell(values: pd.Series, form: str) -> str:
