@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 from torch.nn import functional
 
 from curvi.nn import CountThinning, Decoder, Encoder
 from curvi.objectives import divergence, importance_weighted_log_likelihood, thinning_penalty
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch.distributions import Distribution
 
     from curvi.latent import LatentSpace
@@ -76,6 +78,23 @@ class VAE(BaseModuleClass):
         self.thinning = CountThinning(thinning_rate)
         self.thinning_weight = thinning_weight
         self.corruption = corruption
+        self._held: list[nn.Module] = []
+
+    def hold(self, modules: Sequence[nn.Module]) -> None:
+        """Keep parts in evaluation mode during training, such as the running figures of normalisation."""
+        self._held = list(modules)
+
+    @property
+    def holds(self) -> bool:
+        """Whether parts are kept in evaluation mode."""
+        return bool(self._held)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode, but for the parts that are held."""
+        super().train(mode)
+        for module in self._held:
+            module.eval()
+        return self
 
     def _covariates(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """The levels ``(n, n_levels)`` and continuous covariates ``(n, n_continuous)`` of a minibatch."""

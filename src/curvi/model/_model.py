@@ -10,6 +10,7 @@ from curvi.model._decoding import DecodingMixin
 from curvi.model._differential import DifferentialMixin
 from curvi.model._embedding import EmbeddingMixin
 from curvi.model._evidence import EvidenceMixin
+from curvi.model._query import QueryMixin
 from curvi.model._training import TrainingMixin
 from curvi.nn import Layers
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from curvi.module import VAE
 
 
-class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, TrainingMixin):
+class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, QueryMixin, TrainingMixin):
     r"""Variational autoencoder of single-cell data with a curved latent space and a multi-level batch vector.
 
     Parameters

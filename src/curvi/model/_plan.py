@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from scvi.train import TrainingPlan
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.weak import WeakTensorKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,6 +23,21 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda time: 1.0,
     "cosine": lambda time: (1 + cos(pi * time)) / 2,
 }
+
+
+# Tables of which some rows are kept.
+_KEPT: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+
+def keep_rows(parameter: Tensor, n_rows: int) -> None:
+    """Let training move the rows of a table beyond the first ``n_rows`` only: those have no gradient and no decay."""
+
+    def only_new(grad: Tensor) -> Tensor:
+        moved = grad.clone()
+        moved[:n_rows] = 0
+        return moved
+
+    _KEPT[parameter] = parameter.register_hook(only_new)
 
 
 class EpochSums:
@@ -89,18 +105,26 @@ class LeanTrainingPlan(TrainingPlan):
         return config
 
     def get_optimizer_creator(self) -> Callable[[Iterable[Tensor]], Optimizer]:
-        """The host's optimiser; on the CPU, Adam in one call for all parameters, with the same steps."""
+        """The host's optimiser; on the CPU, Adam in one call for all parameters, with the same steps.
+
+        Tables of which some rows are kept have no weight decay, which would move those rows.
+        """
         create = super().get_optimizer_creator()
-        if self.optimizer_name not in ("Adam", "AdamW") or self.device.type != "cpu":
+        if self.optimizer_name not in ("Adam", "AdamW"):
             return create
 
-        def fused(parameters: Iterable[Tensor]) -> Optimizer:
-            optimizer = create(parameters)
-            for group in optimizer.param_groups:
-                group.update(fused=True, foreach=False)
+        def made(parameters: Iterable[Tensor]) -> Optimizer:
+            every = list(parameters)
+            kept = [parameter for parameter in every if parameter in _KEPT]
+            rest = [parameter for parameter in every if parameter not in _KEPT]
+            groups = [{"params": rest}] if rest else []
+            optimizer = create([*groups, {"params": kept, "weight_decay": 0.0}] if kept else every)
+            if self.device.type == "cpu":
+                for group in optimizer.param_groups:
+                    group.update(fused=True, foreach=False)
             return optimizer
 
-        return fused
+        return made
 
     def on_train_epoch_start(self) -> None:
         """Start the sums of the epoch."""

@@ -72,7 +72,8 @@ class RegisteredModel(BaseModelClass):
         continuous_covariate_keys
             Columns of numbers that shift the layers linearly.
         **kwargs
-            ``source_registry`` of the host library's registration, when a model is loaded with new data.
+            ``source_registry`` and ``extend_categories`` of the host library's registration, when a model is loaded
+            with new data.
 
         Raises
         ------
@@ -95,7 +96,8 @@ class RegisteredModel(BaseModelClass):
         )
         if source is not None:
             check_genes(adata, source)
-            cls._refuse_unseen(BatchLevels.from_registry(source).unseen(adata))
+            if not kwargs.get("extend_categories"):
+                cls._refuse_unseen(BatchLevels.from_registry(source).unseen(adata))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)

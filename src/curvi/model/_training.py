@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from inspect import signature
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -114,15 +115,18 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             plan["n_epochs_kl_warmup"] = None
             plan["n_steps_kl_warmup"] = round(kl_warmup * max_epochs * steps_per_epoch)
         self.module.train()  # a loaded model is in evaluation mode
-        super().train(
-            max_epochs=max_epochs,
-            accelerator=accelerator,
-            devices=devices,
-            train_size=train_size,
-            validation_size=validation_size,
-            shuffle_set_split=shuffle_set_split,
-            batch_size=batch_size,
-            early_stopping=early_stopping,
-            plan_kwargs=plan,
-            **trainer_kwargs,
-        )
+        with warnings.catch_warnings():
+            if self.module.holds:
+                warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+            super().train(
+                max_epochs=max_epochs,
+                accelerator=accelerator,
+                devices=devices,
+                train_size=train_size,
+                validation_size=validation_size,
+                shuffle_set_split=shuffle_set_split,
+                batch_size=batch_size,
+                early_stopping=early_stopping,
+                plan_kwargs=plan,
+                **trainer_kwargs,
+            )
