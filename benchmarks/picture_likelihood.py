@@ -5,7 +5,7 @@ continuous by uniform noise, (byte + u) / 256, the same for all methods, so that
 PCA and factor analysis are scikit-learn's, with their exact likelihoods; those of the autoencoders are estimates by
 importance weighting, which are too low on average. Mean log-density of the same held-out pictures, in nats a picture.
 
-Usage: ``CURVI_DATA_DIR=... python benchmarks/picture_likelihood.py [--dims 2 10] [--seeds 3] [--epochs 200]``
+Usage: ``CURVI_DATA_DIR=... python benchmarks/picture_likelihood.py [--dims 2 10] [--seeds 3] [--epochs 100]``
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def main() -> None:
     parser.add_argument("--dims", nargs="+", type=int, default=[2, 10])
     parser.add_argument("--models", nargs="+", type=int, default=range(len(MODELS)), help="numbers of the autoencoders")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--samples", type=int, default=200, help="importance samples")
     parser.add_argument("--test", type=int, default=500, help="held-out pictures that are judged")
     add_markdown_option(parser, "picture_likelihood")
