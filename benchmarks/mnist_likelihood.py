@@ -130,7 +130,7 @@ def table(report: Report, runs: pd.DataFrame) -> None:
             ]
         published = PUBLISHED.get((latent, dim), "") if network == "mlp" else ""
         row = [network, latent, str(dim), str(epochs), str(len(group)), cells[0], published, *cells[1:]]
-        rows.append([*row, f"{group['minutes'].mean():.1f}"])
+        rows.append([*row, f"{group['minutes'].median():.1f}"])
     samples = " and ".join(str(n) for n in sorted(runs["samples"].unique()))
     note = (
         f"NLL: nats a digit, by importance weighting with {samples} draws. Published: Davidson et al. (2018), table 1, "
