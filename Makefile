@@ -11,7 +11,7 @@ BENCHMARKS := $(filter-out benchmarks/_%,$(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint test-all bench docs clean
+.PHONY: help install demo test lint test-all test-peer bench docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ lint: $(VENV)/.installed ## check style, types and import floors only
 
 test-all: lint $(VENV)/.installed-docs ## the same with the slow tests, the tutorials among them
 	$(PYTEST) -m "not internet and not gpu"
+
+test-peer: $(VENV)/.installed ## run the tests of scvi-tools for SCVI with CurviVAE in its place
+	$(BIN)/python tests/peer/run.py build/peer
 
 bench: $(VENV)/.installed ## run every benchmark in turn; most need CURVI_DATA_DIR
 	@status=0; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || status=1; done; exit $$status
