@@ -126,6 +126,29 @@ def test_outliers_are_found_around_the_mean_on_the_manifold():
     assert set(table.index[:UP]) == TRUE
 
 
+def test_truncation_cuts_the_largest_weights_only(model, monkeypatch):
+    drawn = []
+    choose = np.random.choice
+
+    def seen(a, size=None, replace=True, p=None):
+        if p is not None:
+            drawn.append(np.asarray(p))
+        return choose(a, size, replace, p)
+
+    monkeypatch.setattr(np.random, "choice", seen)
+    for truncation in (False, True):
+        scvi.settings.seed = 0
+        options = {"max_cells": 10, "n_mc_samples": 20, "n_mc_samples_per_pass": 20, "truncation": truncation}
+        compared(model, weights="importance", n_samples_overall=400, importance_weighting_kwargs=options)
+    plain, cut = drawn[0], drawn[2]
+    np.testing.assert_allclose([plain.sum(), cut.sum()], 1, rtol=1e-6)
+    # The mean of weights that sum to 1, times the root of their number.
+    bound = 1 / np.sqrt(len(plain))
+    assert plain.max() > bound
+    expected = np.minimum(plain, bound)
+    np.testing.assert_allclose(cut, expected / expected.sum(), rtol=1e-4, atol=1e-12)
+
+
 def test_vanilla_mode_ranks_by_the_sign_of_the_difference(model):
     table = compared(model, mode="vanilla", batch_correction=True, n_samples_overall=1200)
     assert set(table.index[:UP]) == TRUE

@@ -57,15 +57,16 @@ class Likelihood(Named, nn.Module, ABC, argument="likelihood"):
         A distribution whose ``log_prob`` is elementwise; sum it over the features.
         """
 
-    def expression(self, px: Distribution) -> Tensor:
+    # Each likelihood is handed back what it made, a distribution of its own kind.
+    def expression(self, px: Any) -> Tensor:
         """The expected data ``(..., n, n_features)``; of zero-inflated counts those without the extra zeros."""
         return px.mean
 
-    def rates(self, px: Distribution) -> Tensor:
+    def rates(self, px: Any) -> Tensor:
         """Draws ``(..., n, n_features)`` without the noise of counting; of real values, draws of the data."""
         return px.sample()
 
-    def parameters_of(self, px: Distribution) -> dict[str, Tensor]:
+    def parameters_of(self, px: Any) -> dict[str, Tensor]:
         """The parameters of a distribution that this likelihood made, by name, broadcastable to its batch shape."""
         return {"mean": px.mean}
 

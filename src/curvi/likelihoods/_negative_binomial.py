@@ -71,10 +71,10 @@ class NegativeBinomialLikelihood(Likelihood, name="nb"):
         mean, *rest = self.maps(raw)
         return NegativeBinomial(self.mean(mean, size_factor), self.dispersion(rest, levels), validate_args=False)
 
-    def rates(self, px: NegativeBinomial) -> Tensor:  # type: ignore[override]
+    def rates(self, px: NegativeBinomial) -> Tensor:
         """Draws of the Gamma-distributed rates, ``(..., n, n_features)``."""
         return px.sample_rate()
 
-    def parameters_of(self, px: NegativeBinomial) -> dict[str, Tensor]:  # type: ignore[override]
+    def parameters_of(self, px: NegativeBinomial) -> dict[str, Tensor]:
         """``mean`` and the inverse dispersion, ``dispersions``."""
         return {"mean": px.mean, "dispersions": px.inverse_dispersion}

@@ -61,6 +61,6 @@ class NormalLikelihood(Likelihood, name="normal"):
         mean, *rest = self.maps(raw)
         return Normal(mean, self.dispersion(rest, levels), validate_args=False)
 
-    def parameters_of(self, px: Normal) -> dict[str, Tensor]:  # type: ignore[override]
+    def parameters_of(self, px: Normal) -> dict[str, Tensor]:
         """``mean`` and ``scale``."""
         return {"mean": px.mean, "scale": px.scale}

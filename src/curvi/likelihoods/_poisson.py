@@ -49,6 +49,6 @@ class PoissonLikelihood(Likelihood, name="poisson"):
         (mean,) = self.maps(raw)
         return Poisson(self.mean(mean, size_factor), validate_args=False)
 
-    def rates(self, px: Poisson) -> Tensor:  # type: ignore[override]
+    def rates(self, px: Poisson) -> Tensor:
         """The means themselves, ``(..., n, n_features)``."""
         return px.mean

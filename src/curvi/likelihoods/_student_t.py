@@ -128,6 +128,6 @@ class StudentTLikelihood(Likelihood, name="student_t"):
         loc, *rest = self.maps(raw)
         return StudentT(self.df, loc, self.dispersion(rest, levels), validate_args=False)
 
-    def parameters_of(self, px: StudentT) -> dict[str, Tensor]:  # type: ignore[override]
+    def parameters_of(self, px: StudentT) -> dict[str, Tensor]:
         """``mean``, ``scale`` and the degrees of freedom, ``df``."""
         return {"mean": px.loc, "scale": px.scale, "df": torch.as_tensor(px.df)}

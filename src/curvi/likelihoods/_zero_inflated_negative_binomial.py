@@ -68,15 +68,15 @@ class ZeroInflatedNegativeBinomialLikelihood(Likelihood, name="zinb"):
         theta = self.dispersion(rest, levels)
         return ZeroInflatedNegativeBinomial(self.mean(mean, size_factor), theta, zero_logits, validate_args=False)
 
-    def expression(self, px: ZeroInflatedNegativeBinomial) -> Tensor:  # type: ignore[override]
+    def expression(self, px: ZeroInflatedNegativeBinomial) -> Tensor:
         """The mean of the counts without extra zeros, ``(..., n, n_features)``."""
         return px.negative_binomial.mean
 
-    def rates(self, px: ZeroInflatedNegativeBinomial) -> Tensor:  # type: ignore[override]
+    def rates(self, px: ZeroInflatedNegativeBinomial) -> Tensor:
         """Draws of the Gamma-distributed rates, without extra zeros, ``(..., n, n_features)``."""
         return px.negative_binomial.sample_rate()
 
-    def parameters_of(self, px: ZeroInflatedNegativeBinomial) -> dict[str, Tensor]:  # type: ignore[override]
+    def parameters_of(self, px: ZeroInflatedNegativeBinomial) -> dict[str, Tensor]:
         """``mean`` and ``dispersions`` of the counts without extra zeros, and the probability of those, ``dropout``."""
         component = px.negative_binomial
         return {

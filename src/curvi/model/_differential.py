@@ -228,7 +228,8 @@ class DifferentialMixin(ExpressionMixin):
     ) -> np.ndarray:
         """The weight of each draw ``z (n_draws, n_cells, ambient_dim)``, one after the other; they sum to 1.
 
-        The mean over some of the cells of p(z) p(x | z) / p(x), divided by the mixture of their posteriors.
+        The mean over some of the cells of p(z) p(x | z) / p(x), divided by the mixture of their posteriors; where they
+        are truncated, as in :cite:t:`Ionides2008`.
         """
         n = len(indices)
         anchors = np.random.choice(n, max_cells, replace=False) if n > max_cells else np.arange(n)  # noqa: NPY002
@@ -255,7 +256,7 @@ class DifferentialMixin(ExpressionMixin):
         ratio = prior + log_px - evidence.to(log_px) - torch.logsumexp(log_qz, -1, keepdim=True)
         weight = torch.logsumexp(ratio.double(), -1)
         if truncation:
-            # Ionides (2008): no weight exceeds the mean times the root of their number.
+            # No weight exceeds the mean times the root of their number.
             weight = weight.clamp_max(torch.logsumexp(weight, 0) - log(len(weight)) / 2)
         return torch.softmax(weight, 0).cpu().numpy()
 
