@@ -90,6 +90,48 @@ def test_parameters_are_named_and_finite_at_extreme_codes(space):
         assert code.grad.isfinite().all()
 
 
+@pytest.mark.parametrize(("scale", "dtype"), [(0.5, torch.float32), (0.5, torch.float64), (30.0, torch.float32)])
+def test_a_posterior_comes_back_from_its_parameters_to_the_last_bit(space, dtype, scale):
+    space.to(dtype)
+    q = space(raw(space, 3, 4, scale=scale).to(dtype))
+    parameters = space.posterior_parameters(q)
+    again = space.posterior(parameters)
+    assert type(again) is type(q)
+    assert torch.equal(space.location(again), space.location(q))
+    torch.manual_seed(1)
+    z = q.rsample(torch.Size([5]))
+    torch.manual_seed(1)
+    drawn = again.rsample(torch.Size([5]))
+    assert torch.equal(drawn, z)
+    assert torch.equal(again.log_prob(drawn), q.log_prob(z))
+    if scale < 1:
+        # Points that neither of the two remembers to have drawn.
+        points = z.clone()
+        assert torch.equal(again.log_prob(points), q.log_prob(points))
+    for name, value in space.posterior_parameters(again).items():
+        assert torch.equal(value, parameters[name])
+
+
+def test_a_product_of_products_keeps_the_parameters_of_its_parts_apart():
+    inner = ProductLatent([VonMisesFisherLatent(1), LorentzLatent(2)])
+    space = ProductLatent([inner, *(VonMisesFisherLatent(1) for _ in range(10)), inner])
+    q = space(raw(space, 4))
+    parameters = space.posterior_parameters(q)
+    assert {"0_1_scale", "1_concentration", "10_concentration", "11_1_scale"} < parameters.keys()
+    torch.manual_seed(1)
+    z = q.rsample()
+    torch.manual_seed(1)
+    assert torch.equal(space.posterior(parameters).rsample(), z)
+
+
+def test_a_posterior_needs_all_of_its_parameters(space):
+    parameters = space.posterior_parameters(space(raw(space, 2)))
+    needed = [name for name in parameters if name != "loc"] or ["loc"]
+    for left_out in needed:
+        with pytest.raises(ValueError, match="`posterior_parameters` gives them"):
+            space.posterior({name: value for name, value in parameters.items() if name != left_out})
+
+
 def test_codes_move_the_location(space):
     code = raw(space, 5).requires_grad_()
     space.location(space(code)).square()[:, 0].sum().backward()
@@ -161,7 +203,7 @@ def test_a_product_names_the_parameters_of_its_parts():
     space = ProductLatent([VonMisesFisherLatent(2), LorentzLatent(3)])
     q = space(raw(space, 4))
     shapes = {name: tuple(value.shape) for name, value in space.posterior_parameters(q).items()}
-    assert shapes == {"loc": (4, 7), "0_concentration": (4,), "1_scale": (4, 3)}
+    assert shapes == {"loc": (4, 7), "0_concentration": (4,), "1_tangent_loc": (4, 3), "1_scale": (4, 3)}
 
 
 def test_a_product_needs_parts():

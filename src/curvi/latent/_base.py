@@ -11,10 +11,29 @@ from torch.distributions import Distribution
 from curvi._named import Named
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from curvi.manifolds import Manifold
 
 
 Posterior = TypeVar("Posterior", bound=Distribution)
+
+
+def named_parameters(parameters: Mapping[str, Tensor], *names: str) -> tuple[Tensor, ...]:
+    """The parameters of these names, in their order.
+
+    Raises
+    ------
+    ValueError
+        If one is missing.
+    """
+    for name in names:
+        if name not in parameters:
+            raise ValueError(
+                f"`parameters` has {', '.join(map(repr, parameters)) or 'nothing'}, but not {name!r}; a posterior of "
+                f"this latent space needs {', '.join(map(repr, names))}, as `posterior_parameters` gives them."
+            )
+    return tuple(parameters[name] for name in names)
 
 
 class LatentSpace(Named, nn.Module, ABC, Generic[Posterior], argument="latent"):
@@ -57,6 +76,21 @@ class LatentSpace(Named, nn.Module, ABC, Generic[Posterior], argument="latent"):
     @abstractmethod
     def posterior_parameters(self, posterior: Posterior) -> dict[str, Tensor]:
         """The parameters of a posterior of this space by name, each ``(..., size)`` or ``(...)``."""
+
+    @abstractmethod
+    def posterior(self, parameters: Mapping[str, Tensor]) -> Posterior:
+        """The posterior that has these parameters, the same as the one that :meth:`posterior_parameters` read.
+
+        Parameters
+        ----------
+        parameters
+            What :meth:`posterior_parameters` names, in the same shapes; others are left alone.
+
+        Raises
+        ------
+        ValueError
+            If one is missing.
+        """
 
     @abstractmethod
     def coordinates(self, z: Tensor) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Size, Tensor
 
 from curvi.distributions import Delta, ImproperUniform
-from curvi.latent._base import LatentSpace
+from curvi.latent._base import LatentSpace, named_parameters
 from curvi.manifolds import Euclidean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class DeltaLatent(LatentSpace[Delta], name="delta"):
@@ -52,6 +57,11 @@ class DeltaLatent(LatentSpace[Delta], name="delta"):
     def posterior_parameters(self, posterior: Delta) -> dict[str, Tensor]:
         """``loc (..., dim)``."""
         return {"loc": posterior.loc}
+
+    def posterior(self, parameters: Mapping[str, Tensor]) -> Delta:
+        """The posterior at ``loc (..., dim)``."""
+        (loc,) = named_parameters(parameters, "loc")
+        return Delta(loc, validate_args=False)
 
     def coordinates(self, z: Tensor) -> Tensor:
         """The points themselves, ``(..., dim)``."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Size, Tensor
 from torch.distributions import Independent, Normal
 
-from curvi.latent._base import LatentSpace
+from curvi.latent._base import LatentSpace, named_parameters
 from curvi.manifolds import Euclidean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The least variance, as in scVI: it keeps the density of a draw finite.
 _VARIANCE_FLOOR = 1e-4
@@ -46,7 +51,7 @@ class NormalLatent(LatentSpace[Independent], name="normal"):
         """The posterior of raw codes ``(..., 2 dim)``."""
         loc, log_variance = raw.chunk(2, dim=-1)
         scale = torch.sqrt(torch.exp(log_variance.clamp_max(_LOG_VARIANCE_LIMIT)) + _VARIANCE_FLOOR)
-        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+        return self.posterior({"loc": loc, "scale": scale})
 
     def prior(self, batch_shape: Size = Size()) -> Independent:
         """The standard normal distribution."""
@@ -60,7 +65,13 @@ class NormalLatent(LatentSpace[Independent], name="normal"):
 
     def posterior_parameters(self, posterior: Independent) -> dict[str, Tensor]:
         """``loc (..., dim)`` and ``scale (..., dim)``."""
-        return {"loc": posterior.mean, "scale": posterior.stddev}
+        # Its own `stddev` would be the root of a square.
+        return {"loc": posterior.mean, "scale": posterior.base_dist.stddev}
+
+    def posterior(self, parameters: Mapping[str, Tensor]) -> Independent:
+        """The posterior of mean ``loc (..., dim)`` and standard deviations ``scale (..., dim)``."""
+        loc, scale = named_parameters(parameters, "loc", "scale")
+        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
     def coordinates(self, z: Tensor) -> Tensor:
         """The points themselves, ``(..., dim)``."""

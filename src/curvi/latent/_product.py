@@ -8,11 +8,11 @@ import torch
 from torch import Size, Tensor, nn
 
 from curvi.distributions import Joint, split_draws
-from curvi.latent._base import LatentSpace
+from curvi.latent._base import LatentSpace, named_parameters
 from curvi.manifolds import Product
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class ProductLatent(LatentSpace[Joint]):
@@ -77,6 +77,16 @@ class ProductLatent(LatentSpace[Joint]):
             own = part.posterior_parameters(q)
             parameters |= {f"{i}_{name}": value for name, value in own.items() if name != "loc"}
         return parameters
+
+    def posterior(self, parameters: Mapping[str, Tensor]) -> Joint:
+        """The posterior whose parts have these parameters, named as :meth:`posterior_parameters` does."""
+        (loc,) = named_parameters(parameters, "loc")
+        parts = []
+        for i, (part, own_loc) in enumerate(zip(self._spaces, loc.split(self._sizes, dim=-1), strict=True)):
+            prefix = f"{i}_"
+            own = {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}
+            parts.append(part.posterior({"loc": own_loc, **own}))
+        return Joint(parts, validate_args=False)
 
     def coordinates(self, z: Tensor) -> Tensor:
         """The coordinates of the parts, ``(..., n_coordinates)``."""

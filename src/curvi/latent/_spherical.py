@@ -11,11 +11,11 @@ from torch import Size, Tensor
 from torch.nn import functional
 
 from curvi.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher, Zonal
-from curvi.latent._base import LatentSpace
+from curvi.latent._base import LatentSpace, named_parameters
 from curvi.manifolds import Sphere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Directed = TypeVar("Directed", bound=Zonal)
 
@@ -107,6 +107,11 @@ class SphericalLatent(LatentSpace[Directed], ABC):
     def posterior_parameters(self, posterior: Directed) -> dict[str, Tensor]:
         """``loc (..., dim + 1)`` and ``concentration (...)``."""
         return {"loc": posterior.loc, "concentration": posterior.concentration}
+
+    def posterior(self, parameters: Mapping[str, Tensor]) -> Directed:
+        """The posterior around unit rows ``loc (..., dim + 1)`` with ``concentration (...)``."""
+        loc, concentration = named_parameters(parameters, "loc", "concentration")
+        return self._posterior(loc, concentration)
 
     def coordinates(self, z: Tensor) -> Tensor:
         """The unit rows ``(..., dim + 1)`` times the radius."""

@@ -11,12 +11,14 @@ from torch import Size, Tensor, nn
 from torch.nn import functional
 
 from curvi.distributions import WrappedNormal, tangent_coordinates
-from curvi.latent._base import LatentSpace
+from curvi.latent._base import LatentSpace, named_parameters
 from curvi.manifolds import Lorentz, Poincare
 from curvi.manifolds._kernel import Kernel, dot, evaluate
 from curvi.manifolds._radial import asinh
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from curvi.manifolds import Hyperbolic
 
 # In units of the radius of curvature: up to here float32 keeps distances between points to 1e-4.
@@ -81,7 +83,7 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
         code, log_variance = raw.chunk(2, dim=-1)
         mean = evaluate(_WITHIN_REACH, self.manifold.curvature, code)
         scale = torch.sqrt(torch.exp(log_variance.clamp_max(_LOG_VARIANCE_LIMIT)) + _VARIANCE_FLOOR)
-        return WrappedNormal.from_tangent(self.manifold, mean, scale, validate_args=False)
+        return self.posterior({"tangent_loc": mean, "scale": scale})
 
     def prior(self, batch_shape: Size = Size()) -> WrappedNormal:
         """The wrapped normal distribution of scale 1 at the origin."""
@@ -93,8 +95,17 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
         return posterior.loc
 
     def posterior_parameters(self, posterior: WrappedNormal) -> dict[str, Tensor]:
-        """``loc (..., ambient_dim)`` and ``scale (..., dim)``."""
-        return {"loc": posterior.loc, "scale": posterior.scale}
+        """``loc (..., ambient_dim)``, ``tangent_loc (..., dim)`` and ``scale (..., dim)``.
+
+        The second are the coordinates of the first at the origin, which the posterior is made of: a point in float32
+        does not say them to the last digit.
+        """
+        return {"loc": posterior.loc, "tangent_loc": posterior.tangent_loc, "scale": posterior.scale}
+
+    def posterior(self, parameters: Mapping[str, Tensor]) -> WrappedNormal:
+        """The posterior around the point of coordinates ``tangent_loc (..., dim)``, with ``scale (..., dim)``."""
+        mean, scale = named_parameters(parameters, "tangent_loc", "scale")
+        return WrappedNormal.from_tangent(self.manifold, mean, scale, validate_args=False)
 
     def coordinates(self, z: Tensor) -> Tensor:
         """Tangent coordinates at the origin and distances to the hyperplanes, ``(..., n_coordinates)``."""
