@@ -38,6 +38,7 @@ def test_everything_is_written(cells, source, tmp_path):
     assert RunConfig.read(tmp_path / "model" / "run.toml") == config
     model = CurviVAE.load(str(tmp_path / "model"), adata=False)
     assert len(model.get_var_names()) == 25
+    assert "| epochs | 2 |" in (tmp_path / "model" / "README.md").read_text()
     assert {file.name for file in (tmp_path / "figures").iterdir()} == {"embedding.png", "history.png"}
 
 
@@ -51,10 +52,14 @@ def test_the_same_configuration_gives_the_same_file(source, tmp_path):
     assert points[0].obs["leiden"].tolist() == points[1].obs["leiden"].tolist()
 
 
-def test_no_clusters(source, tmp_path):
+def test_no_clusters_and_no_card_over_another_page(source, tmp_path, caplog):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "README.md").write_text("My project.")
     adata = run(RunConfig(input=source, train={"max_epochs": 1}, model_dir=tmp_path / "model", leiden_resolution=0))
     assert "leiden" not in adata.obs
     assert "neighbors" not in adata.uns
+    assert (tmp_path / "model" / "README.md").read_text() == "My project."
+    assert "no model card was written: " in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from curvi.data import BatchLevels, registered_shape
 from curvi.model._build import build_corruption, build_latent, build_likelihood, build_networks, build_vae
+from curvi.model._card import CardMixin
 from curvi.model._decoding import DecodingMixin
 from curvi.model._differential import DifferentialMixin
 from curvi.model._embedding import EmbeddingMixin
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from curvi.module import VAE
 
 
-class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, QueryMixin, TrainingMixin):
+class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, QueryMixin, CardMixin, TrainingMixin):
     r"""Variational autoencoder of single-cell data with a curved latent space and a multi-level batch vector.
 
     Parameters

@@ -47,6 +47,10 @@ def run(config: RunConfig) -> AnnData:
     if config.model_dir is not None:
         model.save(config.model_dir, overwrite=True)
         (Path(config.model_dir) / "run.toml").write_text(config.to_toml(), encoding="utf-8")
+        try:
+            model.write_card(config.model_dir)
+        except FileExistsError as error:
+            logger.warning("no model card was written: %s", error)
         logger.info("saved the model in %s", config.model_dir)
     embed(model, adata, config.key_added, config.concentration_key)
     if config.leiden_resolution > 0:
