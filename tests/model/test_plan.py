@@ -89,3 +89,25 @@ def test_early_stopping_needs_cells_to_watch(model):
 def test_a_model_of_nothing_is_refused():
     with pytest.raises(ValueError, match="neither `adata` nor `registry` was given"):
         curvi.CurviVAE()
+
+
+def test_steps_are_logged_where_asked_for(model):
+    model.train(
+        max_epochs=4,
+        batch_size=20,
+        log_every_n_steps=1,
+        check_val_every_n_epoch=2,
+        early_stopping=True,
+        plan_kwargs={"on_step": True},
+        **QUIET,
+    )
+    assert len(model.history["train_loss_step"]) == 4 * 5
+    assert len(model.history["validation_loss_step"]) == 2
+    for name in ("train_loss", "elbo_train", "reconstruction_loss_train", "kl_local_train"):
+        assert len(model.history[f"{name}_epoch"]) == 4
+        assert name not in model.history
+    steps = model.history["train_loss_step"].to_numpy(dtype=float).reshape(4, 5).mean(1)
+    # 90 cells in five minibatches of 18.
+    np.testing.assert_allclose(model.history["train_loss_epoch"].to_numpy(dtype=float)[:, 0], steps, rtol=1e-5)
+    panels = curvi.pl.history(model, keys=["elbo", "loss_step"], show=False)
+    assert [line.get_label() for line in panels[0].get_lines()][:2] == ["train", "validation"]

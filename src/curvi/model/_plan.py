@@ -81,6 +81,8 @@ class LeanTrainingPlan(TrainingPlan):
     Besides, the learning rate can fall along a cosine to 0 at the end of the training, ``lr_schedule="cosine"``.
     Logs under the host's names, once an epoch: ``train_loss``, ``elbo_train`` (to be minimised, as there),
     ``reconstruction_loss_train``, ``kl_local_train``, further metrics, the same for validation, and ``kl_weight``.
+    With ``on_step=True`` the loss of steps too, ``train_loss_step`` and ``validation_loss_step``; the figures of epochs
+    then have the ending ``_epoch``, as there, and without it they can still be watched by callbacks.
     """
 
     def __init__(self, module: BaseModuleClass, *, lr_schedule: str = "constant", **kwargs: Any) -> None:
@@ -139,12 +141,18 @@ class LeanTrainingPlan(TrainingPlan):
         self.loss_kwargs["kl_weight"] = self.kl_weight
         _, _, output = self.forward(batch, loss_kwargs=self.loss_kwargs)
         self._train_sums.add(output)
+        if self.on_step:
+            # By the step: what goes through `log` is kept by the epoch once a figure of the epoch stands beside it.
+            for logger in self.trainer.loggers:
+                logger.log_metrics({"train_loss_step": float(output.loss.detach())}, step=self.global_step)
         return output.loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Add a minibatch of validation cells to the sums."""
         _, _, output = self.forward(batch, loss_kwargs=self.loss_kwargs)
         self._validation_sums.add(output)
+        if self.on_step:
+            self.log("validation_loss_step", output.loss, on_step=True, on_epoch=False)
 
     def on_train_epoch_end(self) -> None:
         """Log the training figures of the epoch."""
@@ -159,6 +167,10 @@ class LeanTrainingPlan(TrainingPlan):
         means = sums.means(self)
         if not means:
             return
-        self.log(f"{stage}_loss", means.pop("loss"), prog_bar=True)
-        self.log(f"elbo_{stage}", means["reconstruction_loss"] + means["kl_local"])
-        self.log_dict({f"{name}_{stage}": value for name, value in means.items()})
+        loss = means.pop("loss")
+        figures = {f"{stage}_loss": loss, f"elbo_{stage}": means["reconstruction_loss"] + means["kl_local"]}
+        figures |= {f"{name}_{stage}": value for name, value in means.items()}
+        for name, value in figures.items():
+            self.log(name, value, prog_bar=value is loss, logger=bool(self.on_epoch) and not self.on_step)
+        if self.on_epoch and self.on_step:
+            self.log_dict({f"{name}_epoch": value for name, value in figures.items()})

@@ -126,11 +126,12 @@ def _curves(model: CurviVAE) -> dict[str, dict[str, pd.Series]]:
 
 def _split(name: str) -> tuple[str, str]:
     """The quantity and the cells in the name of a curve: ``"elbo_train"``, ``"train_loss_epoch"``, ``"kl_weight"``."""
+    name = name.removesuffix("_epoch")
     for cells in ("train", "validation", "test"):
         if name.endswith(f"_{cells}"):
             return name.removesuffix(f"_{cells}"), cells
         if name.startswith(f"{cells}_"):
-            return name.removeprefix(f"{cells}_").removesuffix("_epoch"), cells
+            return name.removeprefix(f"{cells}_"), cells
     return name, ""
 
 
