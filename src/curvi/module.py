@@ -151,7 +151,7 @@ class VAE(BaseModuleClass):
     ) -> LossOutput:
         """The mean over cells of the negative ELBO, its divergence weighted, plus the thinning penalty."""
         qz = inference_outputs["qz"]
-        reconstruction = -generative_outputs["px"].log_prob(tensors[REGISTRY_KEYS.X_KEY]).sum(-1)
+        reconstruction = -self.likelihood.log_likelihood(generative_outputs["px"], tensors[REGISTRY_KEYS.X_KEY])
         kl = divergence(qz, generative_outputs["pz"])
         loss = (reconstruction + kl_weight * kl).mean()
         metrics = {}
@@ -181,6 +181,6 @@ class VAE(BaseModuleClass):
             qz = outputs["qz"]
             z = qz.rsample(Size([draws]))
             generated = self.generative(**self._get_generative_input(tensors, {"z": z}))
-            log_px = generated["px"].log_prob(x).sum(-1)
+            log_px = self.likelihood.log_likelihood(generated["px"], x)
             chunks.append(log_px + generated["pz"].log_prob(z) - qz.log_prob(z))
         return importance_weighted_log_likelihood(torch.cat(chunks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -9,6 +10,8 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 
 from curvi.likelihoods._log_prob import negative_binomial_log_prob, poisson_log_prob, zero_inflated_log_prob
+from curvi.likelihoods._mean import Shares
+from curvi.likelihoods._rows import rows_log_likelihood, takes_rows
 
 if TYPE_CHECKING:
     from torch.distributions.constraints import Constraint
@@ -78,7 +81,7 @@ class NegativeBinomial(Distribution):
     Parameters
     ----------
     mean
-        :math:`\mu \ge 0`, ``(...)``. At 0 all mass is at a count of 0.
+        :math:`\mu \ge 0`, ``(...)``, or what makes it when it is asked for. At 0 all mass is at a count of 0.
     inverse_dispersion
         :math:`\theta > 0`, any shape that broadcasts with the mean. It is kept in that shape: one number a feature,
         ``(n_features,)``, costs one number a feature, in memory and in the gradient. Towards infinity the distribution
@@ -107,12 +110,16 @@ class NegativeBinomial(Distribution):
     }
     support = constraints.nonnegative_integer
 
-    def __init__(self, mean: Tensor, inverse_dispersion: Tensor, validate_args: bool | None = None) -> None:
-        dtype = torch.promote_types(mean.dtype, inverse_dispersion.dtype)
-        self._mean = mean.to(dtype)
-        self.inverse_dispersion = inverse_dispersion.to(dtype)
+    def __init__(self, mean: Tensor | Shares, inverse_dispersion: Tensor, validate_args: bool | None = None) -> None:
+        self._given = mean
+        self._dtype = torch.promote_types(mean.dtype, inverse_dispersion.dtype)
+        self.inverse_dispersion = inverse_dispersion.to(self._dtype)
         shape = torch.broadcast_shapes(mean.shape, inverse_dispersion.shape)
         super().__init__(shape, validate_args=validate_args)
+
+    @cached_property
+    def _mean(self) -> Tensor:
+        return (self._given.means if isinstance(self._given, Shares) else self._given).to(self._dtype)
 
     @property
     def mean(self) -> Tensor:
@@ -142,7 +149,18 @@ class NegativeBinomial(Distribution):
         """Log-probability of counts that broadcast with the parameters, ``(...)``."""
         if self._validate_args:
             self._validate_sample(value)
-        return negative_binomial_log_prob(self._mean, self.inverse_dispersion, value.to(self._mean.dtype))
+        return negative_binomial_log_prob(self._mean, self.inverse_dispersion, value.to(self._dtype))
+
+    def log_likelihood(self, value: Tensor) -> Tensor:
+        """The sum of :meth:`log_prob` over the last axis, of counts ``(n, n_features)``.
+
+        Where the means are shares of a total that nothing has asked for, in float32 on a CPU, they are not made at all:
+        one pass over the features gives the sum and its gradients.
+        """
+        shares = self._given
+        if isinstance(shares, Shares) and takes_rows(shares.raw, self.inverse_dispersion, shares.size_factor, value):
+            return rows_log_likelihood(shares.raw, self.inverse_dispersion, shares.size_factor, value)
+        return self.log_prob(value).sum(-1)
 
 
 class ZeroInflatedNegativeBinomial(Distribution):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
@@ -20,6 +21,37 @@ def _share(raw: Tensor) -> Tensor:
 
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"softmax": _share, "softplus": functional.softplus}
+
+
+class Shares:
+    r"""Means :math:`s_i\, \mathrm{softmax}(r_i)` that are made when they are first asked for.
+
+    Parameters
+    ----------
+    raw
+        :math:`r`, ``(..., n, n_features)``.
+    size_factor
+        :math:`s > 0`, ``(n, 1)``.
+    """
+
+    def __init__(self, raw: Tensor, size_factor: Tensor) -> None:
+        self.raw = raw
+        self.size_factor = size_factor
+
+    @property
+    def shape(self) -> Size:
+        """The shape of the means."""
+        return self.raw.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the means."""
+        return torch.promote_types(self.raw.dtype, self.size_factor.dtype)
+
+    @cached_property
+    def means(self) -> Tensor:
+        """The means ``(..., n, n_features)``."""
+        return _share(self.raw) * self.size_factor + _FLOOR
 
 
 class CountMean(nn.Module):
@@ -52,3 +84,7 @@ class CountMean(nn.Module):
     def forward(self, raw: Tensor, size_factor: Tensor) -> Tensor:
         """Means ``(..., n, n_features)``, positive, of raw maps of that shape and size factors ``(n, 1)``."""
         return _ACTIVATIONS[self.activation](raw) * size_factor + _FLOOR
+
+    def deferred(self, raw: Tensor, size_factor: Tensor) -> Tensor | Shares:
+        """The same means; those of a softmax are not made before they are asked for."""
+        return Shares(raw, size_factor) if self.activation == "softmax" else self(raw, size_factor)

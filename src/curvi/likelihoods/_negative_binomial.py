@@ -69,7 +69,12 @@ class NegativeBinomialLikelihood(Likelihood, name="nb"):
     def forward(self, raw: Tensor, size_factor: Tensor, levels: Tensor | None = None) -> NegativeBinomial:
         """The distribution of counts for raw maps ``(..., n, n_params, n_features)``: mean, then dispersion."""
         mean, *rest = self.maps(raw)
-        return NegativeBinomial(self.mean(mean, size_factor), self.dispersion(rest, levels), validate_args=False)
+        theta = self.dispersion(rest, levels)
+        return NegativeBinomial(self.mean.deferred(mean, size_factor), theta, validate_args=False)
+
+    def log_likelihood(self, px: NegativeBinomial, x: Tensor) -> Tensor:
+        """The log-probability of each cell, ``(..., n)``, on a CPU in one pass over the features."""
+        return px.log_likelihood(x)
 
     def rates(self, px: NegativeBinomial) -> Tensor:
         """Draws of the Gamma-distributed rates, ``(..., n, n_features)``."""
