@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -14,7 +15,8 @@ from curvi.nn import CountThinning, Decoder, Encoder
 from curvi.objectives import divergence, importance_weighted_log_likelihood, thinning_penalty
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from torch.distributions import Distribution
 
@@ -23,13 +25,20 @@ if TYPE_CHECKING:
     from curvi.nn import Corruption
 
 
+def _exact(like: Tensor) -> AbstractContextManager[None]:
+    """Where torch would compute in fewer digits by itself, as in mixed precision, it does not in this context."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
 class VAE(BaseModuleClass):
     r"""Variational autoencoder whose parts are chosen independently.
 
     .. math:: \mathcal{L}(x) = \mathbb{E}_{q(z \mid x)}[\log p(x \mid z)] - \beta\, \mathrm{KL}(q(z \mid x) \,\|\, p(z))
 
     Networks only produce raw real numbers; the latent space says what a raw code means, the likelihood what a raw
-    output means.
+    output means. In mixed precision only the networks compute in fewer digits: latent space, likelihood and divergence
+    see numbers of the weights' own precision, :attr:`dtype`.
 
     Parameters
     ----------
@@ -89,6 +98,18 @@ class VAE(BaseModuleClass):
         """Whether parts are kept in evaluation mode."""
         return bool(self._held)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights, in which everything but the networks of a mixed precision computes."""
+        return next(self.parameters()).dtype
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """The weights of a state, in the precision in which they are stored there."""
+        first, _ = next(self.named_parameters())
+        if first in state_dict:
+            self.to(state_dict[first].dtype)
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode, but for the parts that are held."""
         super().train(mode)
@@ -98,11 +119,11 @@ class VAE(BaseModuleClass):
 
     def _covariates(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """The levels ``(n, n_levels)`` and continuous covariates ``(n, n_continuous)`` of a minibatch."""
-        batch = tensors[REGISTRY_KEYS.BATCH_KEY]
-        parts = [batch] if self.has_batch_level else []
-        if REGISTRY_KEYS.CAT_COVS_KEY in tensors:
-            parts.append(tensors[REGISTRY_KEYS.CAT_COVS_KEY])
-        levels = torch.cat(parts, dim=1) if parts else batch[:, :0]
+        x, batch = tensors[REGISTRY_KEYS.X_KEY], tensors.get(REGISTRY_KEYS.BATCH_KEY)
+        # Data modules write None for what they do not have.
+        given = [batch if self.has_batch_level else None, tensors.get(REGISTRY_KEYS.CAT_COVS_KEY)]
+        parts = [codes.long() for codes in given if codes is not None]
+        levels = torch.cat(parts, dim=1) if parts else torch.zeros(len(x), 0, dtype=torch.int64, device=x.device)
         return {"levels": levels, "continuous": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)}
 
     def _get_inference_input(self, tensors: dict[str, Tensor], *, full_forward_pass: bool = True) -> dict[str, Any]:
@@ -112,15 +133,29 @@ class VAE(BaseModuleClass):
     def _get_generative_input(self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any]) -> dict[str, Any]:
         size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
         if size_factor is None:
-            size_factor = self.likelihood.size_factor(tensors[REGISTRY_KEYS.X_KEY])
+            size_factor = self.likelihood.size_factor(tensors[REGISTRY_KEYS.X_KEY].to(self.dtype))
         return {"z": inference_outputs["z"], "size_factor": size_factor, **self._covariates(tensors)}
 
     def encode(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Distribution:
         """The posterior of each cell; ``x`` is ``(n, n_features)``, ``levels`` ``(n, n_levels)``."""
-        features = self.likelihood.encoder_input(x)
-        if self.unit_norm_input:
-            features = functional.normalize(features, dim=-1)
-        return self.latent(self.encoder(features, levels, continuous))
+        with _exact(x):
+            features = self.likelihood.encoder_input(x.to(self.dtype))
+            if self.unit_norm_input:
+                features = functional.normalize(features, dim=-1)
+        raw = self.encoder(features, levels, self._own(continuous))
+        with _exact(x):
+            return self.latent(raw.to(self.dtype))
+
+    @auto_move_data
+    def decode(self, z: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:
+        """The raw maps ``(..., n, n_params, n_features)`` of latent points ``(..., n, ambient_dim)``."""
+        with _exact(z):
+            coordinates = self.latent.coordinates(z.to(self.dtype))
+        return self.decoder(coordinates, levels, self._own(continuous)).to(self.dtype)
+
+    def _own(self, values: Tensor | None) -> Tensor | None:
+        """Values in the precision of the weights."""
+        return None if values is None else values.to(self.dtype)
 
     @auto_move_data
     def inference(
@@ -129,9 +164,12 @@ class VAE(BaseModuleClass):
         """Posterior ``qz`` and draws ``z``, ``(n, ambient_dim)`` or ``(n_samples, n, ambient_dim)`` for several."""
         seen = self.corruption(x) if self.training and self.corruption is not None else x
         qz = self.encode(seen, levels, continuous)
-        outputs = {"qz": qz, "z": qz.rsample() if n_samples == 1 else qz.rsample(Size([n_samples]))}
+        with _exact(x):
+            outputs = {"qz": qz, "z": qz.rsample() if n_samples == 1 else qz.rsample(Size([n_samples]))}
         if self.training and self.thinning_weight > 0:
-            outputs["thinned_loc"] = self.latent.location(self.encode(self.thinning(x), levels, continuous))
+            thinned = self.encode(self.thinning(x), levels, continuous)
+            with _exact(x):
+                outputs["thinned_loc"] = self.latent.location(thinned)
         return outputs
 
     @auto_move_data
@@ -139,8 +177,9 @@ class VAE(BaseModuleClass):
         self, z: Tensor, size_factor: Tensor, levels: Tensor, continuous: Tensor | None = None
     ) -> dict[str, Distribution]:
         """The distribution ``px`` of the data at latent points, and the prior ``pz``."""
-        raw = self.decoder(self.latent.coordinates(z), levels, continuous)
-        return {"px": self.likelihood(raw, size_factor, levels), "pz": self.latent.prior()}
+        raw = self.decode(z, levels, continuous)
+        with _exact(z):
+            return {"px": self.likelihood(raw, size_factor.to(self.dtype), levels), "pz": self.latent.prior()}
 
     def loss(
         self,
@@ -151,16 +190,18 @@ class VAE(BaseModuleClass):
     ) -> LossOutput:
         """The mean over cells of the negative ELBO, its divergence weighted, plus the thinning penalty."""
         qz = inference_outputs["qz"]
-        reconstruction = -self.likelihood.log_likelihood(generative_outputs["px"], tensors[REGISTRY_KEYS.X_KEY])
-        kl = divergence(qz, generative_outputs["pz"])
-        loss = (reconstruction + kl_weight * kl).mean()
+        x = tensors[REGISTRY_KEYS.X_KEY].to(self.dtype)
         metrics = {}
-        if "thinned_loc" in inference_outputs:
-            penalty = thinning_penalty(
-                self.latent.manifold, self.latent.location(qz), inference_outputs["thinned_loc"]
-            ).mean()
-            loss = loss + self.thinning_weight * penalty
-            metrics["thinning_penalty"] = penalty.detach()
+        with _exact(x):
+            reconstruction = -self.likelihood.log_likelihood(generative_outputs["px"], x)
+            kl = divergence(qz, generative_outputs["pz"])
+            loss = (reconstruction + kl_weight * kl).mean()
+            if "thinned_loc" in inference_outputs:
+                penalty = thinning_penalty(
+                    self.latent.manifold, self.latent.location(qz), inference_outputs["thinned_loc"]
+                ).mean()
+                loss = loss + self.thinning_weight * penalty
+                metrics["thinning_penalty"] = penalty.detach()
         return LossOutput(loss=loss, reconstruction_loss=reconstruction, kl_local=kl, extra_metrics=metrics)
 
     @torch.inference_mode()
@@ -173,14 +214,15 @@ class VAE(BaseModuleClass):
     def marginal_ll(self, tensors: dict[str, Tensor], n_mc_samples: int, n_mc_samples_per_pass: int = 1) -> Tensor:
         """The importance-weighted estimate of each cell's log-likelihood from ``n_mc_samples`` draws, ``(n,)``."""
         inputs = self._get_inference_input(tensors)
-        x = inputs["x"].to(self.device)
+        x = inputs["x"].to(self.device, self.dtype)
         chunks = []
         for start in range(0, n_mc_samples, n_mc_samples_per_pass):
             draws = min(n_mc_samples_per_pass, n_mc_samples - start)
-            outputs = self.inference(**inputs)
-            qz = outputs["qz"]
-            z = qz.rsample(Size([draws]))
+            qz = self.inference(**inputs)["qz"]
+            with _exact(x):
+                z = qz.rsample(Size([draws]))
             generated = self.generative(**self._get_generative_input(tensors, {"z": z}))
-            log_px = self.likelihood.log_likelihood(generated["px"], x)
-            chunks.append(log_px + generated["pz"].log_prob(z) - qz.log_prob(z))
+            with _exact(x):
+                log_px = self.likelihood.log_likelihood(generated["px"], x)
+                chunks.append(log_px + generated["pz"].log_prob(z) - qz.log_prob(z))
         return importance_weighted_log_likelihood(torch.cat(chunks))

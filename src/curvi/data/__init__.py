@@ -4,6 +4,7 @@ from curvi.data._fields import BatchLevels, as_keys, check_columns, check_genes,
 from curvi.data._image_field import ImageField, registered_shape
 from curvi.data._images import from_images, image_shape, to_images
 from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, value_blocks
+from curvi.data._registry import from_data_module, make_registry
 
 __all__ = [
     "BatchLevels",
@@ -14,10 +15,12 @@ __all__ = [
     "as_keys",
     "check_columns",
     "check_genes",
+    "from_data_module",
     "from_images",
     "host_fields",
     "image_shape",
     "level_free_loader",
+    "make_registry",
     "registered_shape",
     "to_images",
     "value_blocks",

@@ -1,7 +1,8 @@
 """The model that users meet: AnnData in, embeddings and evidence out."""
 
 from curvi.model._binarization import DynamicBinarization
+from curvi.model._callbacks import ModelScore
 from curvi.model._model import CurviVAE
 from curvi.model._seed import set_seed
 
-__all__ = ["CurviVAE", "DynamicBinarization", "set_seed"]
+__all__ = ["CurviVAE", "DynamicBinarization", "ModelScore", "set_seed"]

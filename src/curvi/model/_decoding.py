@@ -47,7 +47,7 @@ class DecodingMixin(RegisteredModel):
 
         Returns
         -------
-        Means ``(..., n_features)``, float32.
+        Means ``(..., n_features)``, in the precision of the model.
 
         Raises
         ------
@@ -73,13 +73,15 @@ class DecodingMixin(RegisteredModel):
         if not inside:
             raise ValueError(f"`z` does not lie on {self.manifold}: {reason}")
         shape = points.shape[:-1]
-        sizes = torch.from_numpy(_spread("library_size", library_size, shape, np.float32))
+        sizes = torch.from_numpy(_spread("library_size", library_size, shape, np.float64))
         if not bool((sizes > 0).all()) or not bool(torch.isfinite(sizes).all()):
             raise ValueError(f"`library_size` is {library_size!r}; it must be positive and finite.")
         inputs = {
-            # What the cast to float32 takes from a point, the projection gives back.
-            "z": self.manifold.project(points.reshape(-1, self.manifold.ambient_dim).to(self.device, torch.float32)),
-            "size_factor": sizes[:, None],
+            # What the cast to the model's precision takes from a point, the projection gives back.
+            "z": self.manifold.project(
+                points.reshape(-1, self.manifold.ambient_dim).to(self.device, self.module.dtype)
+            ),
+            "size_factor": sizes[:, None].to(self.module.dtype),
             "levels": self._codes(batch, shape),
             "continuous": self._values(continuous, shape),
         }
@@ -117,7 +119,7 @@ class DecodingMixin(RegisteredModel):
             missing or wrong.
         """
         self._check_if_trained(warn=False)
-        features = _as_tensor(x).to(torch.float32)
+        features = _as_tensor(x).to(self.module.dtype)
         n_features = self.module.likelihood.n_features
         if features.ndim == 0 or features.shape[-1] != n_features or not bool(torch.isfinite(features).all()):
             raise ValueError(
@@ -190,7 +192,8 @@ class DecodingMixin(RegisteredModel):
         _check_names("continuous", "continuous covariate", given, keys)
         if not keys:
             return None
-        return torch.from_numpy(np.stack([_spread("continuous", given[key], shape, np.float32) for key in keys], 1))
+        columns = [_spread("continuous", given[key], shape, np.float64) for key in keys]
+        return torch.from_numpy(np.stack(columns, 1)).to(self.module.dtype)
 
 
 def _check_names(argument: str, kind: str, given: Mapping[str, Any], known: list[str]) -> None:

@@ -199,7 +199,7 @@ class DifferentialMixin(ExpressionMixin):
             z = self._draws(tensors, each)
             inputs = self.module._get_generative_input(tensors, {"z": z})
             own = inputs["levels"] if way is None else way.apply(inputs["levels"])
-            raw = self.module.decoder(self.module.latent.coordinates(z), own, inputs["continuous"])
+            raw = self.module.decode(z, own, inputs["continuous"])
             unit = inputs["size_factor"] if size is None else torch.full_like(inputs["size_factor"], size)
             values.append(likelihood.expression(likelihood(raw, unit, own)))
             if weights == "importance":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curvi.data import BatchLevels, registered_shape
+from curvi.data import BatchLevels, from_data_module, registered_shape
 from curvi.model._build import build_corruption, build_latent, build_likelihood, build_networks, build_vae
 from curvi.model._card import CardMixin
 from curvi.model._decoding import DecodingMixin
@@ -31,7 +31,8 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, 
     adata
         Data registered with :meth:`setup_anndata`.
     registry
-        A registry of the host library in the place of ``adata``, for custom data modules.
+        What describes the data in the place of ``adata``, for custom data modules: what
+        :func:`curvi.data.make_registry` returns, or the ``registry`` of one of the host's data modules.
     latent
         The latent space by name: ``"vmf"`` or ``"power_spherical"`` (unit sphere), ``"lorentz"`` or ``"poincare"``
         (hyperbolic space, wrapped normal), ``"normal"`` (Euclidean, Gaussian) or ``"delta"`` (Euclidean, no noise: a
@@ -129,6 +130,8 @@ class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, 
                 "neither `adata` nor `registry` was given; pass data registered with `CurviVAE.setup_anndata`, or the "
                 "registry of a custom data module."
             )
+        if registry is not None and registry.get("setup_method_name") == "setup_datamodule":
+            registry = {**from_data_module(registry), "model_name": type(self).__name__}
         super().__init__(adata, registry)
         self.encode_covariates = encode_covariates
         self._levels = BatchLevels.from_registry(self.registry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import cos, pi
+from math import cos, isfinite, pi
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -78,14 +78,27 @@ class EpochSums:
 class LeanTrainingPlan(TrainingPlan):
     """The optimisers, schedules and KL warm-up of :class:`scvi.train.TrainingPlan`, without its cost of logging.
 
-    Besides, the learning rate can fall along a cosine to 0 at the end of the training, ``lr_schedule="cosine"``.
-    Logs under the host's names, once an epoch: ``train_loss``, ``elbo_train`` (to be minimised, as there),
-    ``reconstruction_loss_train``, ``kl_local_train``, further metrics, the same for validation, and ``kl_weight``.
-    With ``on_step=True`` the loss of steps too, ``train_loss_step`` and ``validation_loss_step``; the figures of epochs
-    then have the ending ``_epoch``, as there, and without it they can still be watched by callbacks.
+    Besides, the learning rate can fall along a cosine to 0 at the end of the training, ``lr_schedule="cosine"``, and
+    the KL warm-up can be a fraction ``kl_warmup`` in [0, 1] of the steps that will run. Logs under the host's names,
+    once an epoch: ``train_loss``, ``elbo_train`` (to be minimised, as there), ``reconstruction_loss_train``,
+    ``kl_local_train``, further metrics, the same for validation, and ``kl_weight``. With ``on_step=True`` the loss of
+    steps too, ``train_loss_step`` and ``validation_loss_step``; the figures of epochs then have the ending ``_epoch``,
+    as there, and without it they can still be watched by callbacks.
+
+    Its checkpoints hold what the host's lack to go on with the same steps: the state of the random numbers, and the
+    figures of the epochs so far, ``recorded``.
     """
 
-    def __init__(self, module: BaseModuleClass, *, lr_schedule: str = "constant", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        module: BaseModuleClass,
+        *,
+        lr_schedule: str = "constant",
+        kl_warmup: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if kl_warmup is not None:
+            kwargs |= {"n_epochs_kl_warmup": None, "n_steps_kl_warmup": None}
         super().__init__(module, **kwargs)
         if lr_schedule not in _SCHEDULES:
             known = ", ".join(map(repr, _SCHEDULES))
@@ -96,12 +109,54 @@ class LeanTrainingPlan(TrainingPlan):
                 "of the two only."
             )
         self.lr_schedule = lr_schedule
+        self.kl_warmup = kl_warmup
+        self.recorded: dict[str, dict[int, float]] = {}
+
+    def on_train_start(self) -> None:
+        """Find out over how many steps the weight of the divergence rises; over epochs where steps are not known."""
+        for config in self.trainer.lr_scheduler_configs:
+            # A checkpoint is written before its epoch's figure is looked at.
+            if config.reduce_on_plateau:
+                name = f"{config.monitor}_epoch" if self.on_step else str(config.monitor)
+                for value in list(self.recorded.get(name, {}).values())[config.scheduler.last_epoch :]:
+                    config.scheduler.step(value)
+        if self.kl_warmup is None:
+            return
+        steps = self.trainer.estimated_stepping_batches
+        if isfinite(steps) and steps > 0:
+            self.n_steps_kl_warmup = round(self.kl_warmup * steps)
+        else:
+            self.n_epochs_kl_warmup = round(self.kl_warmup * (self.trainer.max_epochs or 0))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the state of the random numbers and the history to a checkpoint."""
+        state = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint["curvi"] = {"random": state, "recorded": self.recorded}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take what :meth:`on_save_checkpoint` added."""
+        name, _ = next(self.named_parameters())
+        self.to(checkpoint["state_dict"][name].dtype)
+        found = checkpoint.get("curvi", {})
+        self.recorded = found.get("recorded", {})
+        for kind, state in found.get("random", {}).items():
+            if kind == "cpu":
+                torch.set_rng_state(state.cpu())
+            elif torch.cuda.is_available():
+                torch.cuda.set_rng_state(state.cpu())
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser and, where the learning rate is not constant, its schedule by the step."""
         config = super().configure_optimizers()
         if self.lr_schedule != "constant":
             steps, share = self.trainer.estimated_stepping_batches, _SCHEDULES[self.lr_schedule]
+            if not isfinite(steps) or steps < 1:
+                raise ValueError(
+                    f"`lr_schedule` is {self.lr_schedule!r}, which must know how many steps will run, but the "
+                    "loader of the minibatches has no length; pass `max_steps`, or 'constant'."
+                )
             schedule = LambdaLR(config["optimizer"], lambda step: share(min(step / steps, 1.0)))
             config["lr_scheduler"] = {"scheduler": schedule, "interval": "step"}
         return config
@@ -157,7 +212,9 @@ class LeanTrainingPlan(TrainingPlan):
     def on_train_epoch_end(self) -> None:
         """Log the training figures of the epoch."""
         self._log_means(self._train_sums, "train")
-        self.log("kl_weight", float(self.loss_kwargs["kl_weight"]))
+        weight = float(self.loss_kwargs["kl_weight"])
+        self.log("kl_weight", weight)
+        self._record("kl_weight", weight)
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation figures of the epoch."""
@@ -173,4 +230,11 @@ class LeanTrainingPlan(TrainingPlan):
         for name, value in figures.items():
             self.log(name, value, prog_bar=value is loss, logger=bool(self.on_epoch) and not self.on_step)
         if self.on_epoch and self.on_step:
-            self.log_dict({f"{name}_epoch": value for name, value in figures.items()})
+            figures = {f"{name}_epoch": value for name, value in figures.items()}
+            self.log_dict(figures)
+        if self.on_epoch:
+            for name, value in figures.items():
+                self._record(name, float(value))
+
+    def _record(self, name: str, value: float) -> None:
+        self.recorded.setdefault(name, {})[self.current_epoch] = value

@@ -3,27 +3,65 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from inspect import signature
-from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from scvi.dataloaders import DataSplitter
 from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
-from scvi.train import TrainingPlan
+from scvi.train import SaveCheckpoint, TrainingPlan
 
 from curvi.data import CellLoader
 from curvi.model._plan import LeanTrainingPlan
 from curvi.model._registration import RegisteredModel
+from curvi.model._runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from os import PathLike
+
+    from lightning.pytorch import LightningDataModule
+
+# Weights of so few digits leave the latent manifold none.
+_TOO_COARSE = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
+_SPLIT = ("train_idx", "val_idx", "test_idx")
 
 
 class CellSplitter(DataSplitter):
-    """The host's split into training, validation and test cells, loaded by :class:`curvi.data.CellLoader`."""
+    """The host's split into training, validation and test cells, loaded by :class:`curvi.data.CellLoader`.
+
+    Checkpoints keep the split, so that training goes on with the same cells.
+    """
 
     data_loader_cls = CellLoader
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The numbers of the cells of each part."""
+        return {name: torch.as_tensor(np.asarray(getattr(self, name), dtype=np.int64)) for name in _SPLIT}
+
+    def load_state_dict(self, state_dict: dict[str, torch.Tensor]) -> None:
+        """The split of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it was made for another number of cells.
+        """
+        n_then, n_now = (
+            sum(len(part) for part in parts) for parts in (state_dict.values(), self.state_dict().values())
+        )
+        if n_then != n_now:
+            raise ValueError(
+                f"`ckpt_path` names a checkpoint of a training on {n_then} cells; the model has {n_now}. Pass the same "
+                "data in the same order."
+            )
+        for name in _SPLIT:
+            setattr(self, name, state_dict[name].numpy())
 
 
 class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
@@ -31,6 +69,7 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
 
     _data_splitter_cls = CellSplitter
     _training_plan_cls = LeanTrainingPlan
+    _train_runner_cls = Runner
 
     def train(
         self,
@@ -47,6 +86,8 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         kl_warmup: float = 0.1,
         lr_schedule: str = "constant",
         plan_kwargs: Mapping[str, Any] | None = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | PathLike[str] | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         r"""Fit the model by stochastic gradients of the ELBO.
@@ -54,7 +95,8 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         Parameters
         ----------
         max_epochs
-            Passes over the training cells; by default the host's rule, ``min(round(20000 / n_cells * 400), 400)``.
+            Passes over the training cells; by default the host's rule, ``min(round(20000 / n_cells * 400), 400)``, or
+            none where ``max_steps`` is given. With both, training ends with whichever is reached first.
         accelerator, devices
             Where to train, as in :class:`lightning.pytorch.Trainer`.
         train_size, validation_size
@@ -77,16 +119,24 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             Further arguments of the host's training plan (``lr``, ``weight_decay``, ``eps``,
             ``reduce_lr_on_plateau``, ...). ``n_steps_kl_warmup`` or ``n_epochs_kl_warmup`` given here go before
             ``kl_warmup``.
+        datamodule
+            Minibatches to train on in the place of the model's own data, whose split and ``batch_size`` are then its
+            affair; :func:`curvi.data.make_registry` says what they must hold.
+        ckpt_path
+            A checkpoint of :class:`lightning.pytorch.callbacks.ModelCheckpoint` to go on from, with the other
+            arguments as they were: weights, optimiser, schedules, split, random numbers and history.
         **trainer_kwargs
-            ``datasplitter_kwargs``, ``datamodule`` and all arguments of the host's trainer (``callbacks``, ``logger``,
-            ``check_val_every_n_epoch``, ``gradient_clip_val``, ``enable_progress_bar``, ``simple_progress_bar``, ...).
+            ``datasplitter_kwargs`` and all arguments of the host's trainer (``callbacks``, ``logger``, ``max_steps``,
+            ``check_val_every_n_epoch``, ``gradient_clip_val``, ``precision``, ``enable_progress_bar``,
+            ``simple_progress_bar``, ...).
 
         Raises
         ------
         ValueError
             If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, ``kl_warmup`` outside [0, 1],
-            ``lr_schedule`` is unknown, ``early_stopping`` has no validation cells, or ``plan_kwargs`` has a name that
-            the training plan does not take.
+            ``lr_schedule`` is unknown, ``early_stopping`` has no validation cells, ``plan_kwargs`` has a name that the
+            training plan does not take, ``precision`` leaves the latent space too few digits, ``ckpt_path`` is a
+            folder, or there is nothing to train on.
         """
         for argument, value in {"max_epochs": max_epochs, "batch_size": batch_size}.items():
             if value is not None and value < 1:
@@ -100,26 +150,27 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
                 "`early_stopping` is True, but with `train_size=1.0` there are no validation cells to watch; leave "
                 "some out, or set it to False."
             )
-        n_obs = getattr(trainer_kwargs.get("datamodule"), "n_obs", None) or self.adata.n_obs
-        if max_epochs is None:
-            max_epochs = get_max_epochs_heuristic(n_obs)
-        plan = {"max_kl_weight": float(kl_weight), "lr_schedule": lr_schedule} | dict(plan_kwargs or {})
-        taken = [name for name in signature(TrainingPlan).parameters if name not in ("module", "loss_kwargs")]
-        foreign = [name for name in plan if name not in (*taken, "lr_schedule")]
-        if foreign:
+        if datamodule is None and self.adata is None:
+            raise ValueError("the model has no data of its own to train on; pass `datamodule`.")
+        if ckpt_path is not None and Path(ckpt_path).is_dir():
             raise ValueError(
-                f"`plan_kwargs` has {', '.join(map(repr, foreign))}; the training plan takes {', '.join(taken)}."
+                f"`ckpt_path` is {str(ckpt_path)!r}, a folder, as scvi-tools' `SaveCheckpoint` writes them, without an "
+                "optimiser. Load it with `CurviVAE.load`, or go on from a file of Lightning's `ModelCheckpoint`."
             )
-        if not {"n_steps_kl_warmup", "n_epochs_kl_warmup"} & plan.keys():
-            steps_per_epoch = ceil(n_obs * (train_size or 0.9) / batch_size)
-            plan["n_epochs_kl_warmup"] = None
-            plan["n_steps_kl_warmup"] = round(kl_warmup * max_epochs * steps_per_epoch)
+        if max_epochs is None and trainer_kwargs.get("max_steps", -1) < 0:
+            max_epochs = self._usual_epochs(datamodule)
+        plan = self._plan_arguments(plan_kwargs, kl_weight, kl_warmup, lr_schedule)
         self.module.train()  # a loaded model is in evaluation mode
         with warnings.catch_warnings():
+            # The host means to leave it out too, but spells it otherwise.
+            warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
+            if ckpt_path is not None:
+                # It is where the checkpoint lies.
+                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
             if self.module.holds:
                 warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
             super().train(
-                max_epochs=max_epochs,
+                max_epochs=-1 if max_epochs is None else max_epochs,
                 accelerator=accelerator,
                 devices=devices,
                 train_size=train_size,
@@ -128,5 +179,56 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
                 batch_size=batch_size,
                 early_stopping=early_stopping,
                 plan_kwargs=plan,
-                **trainer_kwargs,
+                datamodule=datamodule,
+                ckpt_path=ckpt_path,
+                **_trainer_arguments(trainer_kwargs),
             )
+
+    def _usual_epochs(self, datamodule: LightningDataModule | None) -> int:
+        """The host's rule for the number of epochs."""
+        n_obs = getattr(datamodule, "n_obs", None) if datamodule is not None else self.adata.n_obs
+        if n_obs is None:
+            raise ValueError(
+                "`max_epochs` is None, and `datamodule` has no `n_obs` to derive it from; pass `max_epochs`."
+            )
+        return get_max_epochs_heuristic(n_obs)
+
+    @staticmethod
+    def _plan_arguments(
+        plan_kwargs: Mapping[str, Any] | None, kl_weight: float, kl_warmup: float, lr_schedule: str
+    ) -> dict[str, Any]:
+        """The arguments of the training plan."""
+        plan = {"max_kl_weight": float(kl_weight), "lr_schedule": lr_schedule} | dict(plan_kwargs or {})
+        taken = [name for name in signature(TrainingPlan).parameters if name not in ("module", "loss_kwargs")]
+        foreign = [name for name in plan if name not in (*taken, "lr_schedule")]
+        if foreign:
+            raise ValueError(
+                f"`plan_kwargs` has {', '.join(map(repr, foreign))}; the training plan takes {', '.join(taken)}."
+            )
+        if not {"n_steps_kl_warmup", "n_epochs_kl_warmup"} & plan.keys():
+            plan["kl_warmup"] = kl_warmup
+        return plan
+
+
+def _trainer_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the host's trainer, whose list of callbacks is its own to add to.
+
+    Raises
+    ------
+    ValueError
+        If the precision has too few digits.
+    """
+    arguments = dict(given)
+    precision = arguments.get("precision")
+    if precision in _TOO_COARSE:
+        raise ValueError(
+            f"`precision` is {precision!r}, in which the latent space has too few digits; 'bf16-mixed' keeps it in "
+            "float32 and computes the networks only in fewer."
+        )
+    callbacks = arguments.get("callbacks") or []
+    arguments["callbacks"] = list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
+    kinds = [type(callback) for callback in arguments["callbacks"] if isinstance(callback, ModelCheckpoint)]
+    if kinds and not any(issubclass(kind, SaveCheckpoint) for kind in kinds):
+        # True would make the host add a checkpoint of its own.
+        arguments.setdefault("enable_checkpointing", None)
+    return arguments
