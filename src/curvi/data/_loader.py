@@ -13,6 +13,8 @@ from scvi.dataloaders import BatchDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from curvi.data._rows import dense_rows
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -97,8 +99,11 @@ class CellDataset(Dataset):
     def __getitem__(self, positions: Sequence[int]) -> dict[str, Tensor]:
         """The minibatch of the cells at ``positions``: ``X`` ``(n, n_features)`` float32, the columns ``(n, size)``."""
         rows = self.indices[np.asarray(positions)]
-        block = as_values(read_rows(self.matrix, rows), self.unit)
-        dense = block.toarray() if issparse(block) else np.asarray(block)
+        if issparse(self.matrix) and self.matrix.format == "csr" and self.unit == 1:
+            dense = dense_rows(self.matrix, rows)
+        else:
+            block = as_values(read_rows(self.matrix, rows), self.unit)
+            dense = block.toarray() if issparse(block) else np.asarray(block)
         x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
         picked = torch.from_numpy(rows)
         return {REGISTRY_KEYS.X_KEY: x} | {key: column[picked] for key, column in self.columns.items()}
