@@ -214,11 +214,11 @@ class VAE(BaseModuleClass):
     def marginal_ll(self, tensors: dict[str, Tensor], n_mc_samples: int, n_mc_samples_per_pass: int = 1) -> Tensor:
         """The importance-weighted estimate of each cell's log-likelihood from ``n_mc_samples`` draws, ``(n,)``."""
         inputs = self._get_inference_input(tensors)
-        x = inputs["x"].to(self.device, self.dtype)
+        moved: dict[str, Any] = {name: x if x is None else x.to(self.device) for name, x in inputs.items()}
+        x, qz = moved["x"].to(self.dtype), self.encode(**moved)
         chunks = []
         for start in range(0, n_mc_samples, n_mc_samples_per_pass):
             draws = min(n_mc_samples_per_pass, n_mc_samples - start)
-            qz = self.inference(**inputs)["qz"]
             with _exact(x):
                 z = qz.rsample(Size([draws]))
             generated = self.generative(**self._get_generative_input(tensors, {"z": z}))

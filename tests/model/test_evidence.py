@@ -8,6 +8,15 @@ import scvi
 import torch
 
 import curvi
+from curvi.latent import LatentSpace
+
+LEARNED = {"learn_curvature": True}
+SPACES = {name: {"latent": name, "n_latent": 2} for name in LatentSpace.names()} | {
+    "lorentz, learned": {"latent": "lorentz", "latent_kwargs": LEARNED},
+    "vmf, learned": {"latent": "vmf", "latent_kwargs": LEARNED},
+    "product": {"latent": [("vmf", 2), ("lorentz", 2, LEARNED), ("normal", 2)]},
+    "torus": {"latent": [("vmf", 1), ("vmf", 1)]},
+}
 
 
 @pytest.fixture(params=["vmf", "normal"])
@@ -23,6 +32,35 @@ def test_the_marginal_likelihood_is_above_the_elbo_and_grows_with_the_draws(mode
     elbo = np.mean([model.get_elbo() for _ in range(20)])
     few, many = (np.mean([model.get_marginal_ll(n_mc_samples=k) for _ in range(3)]) for k in (5, 200))
     assert elbo < few < many
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_of_every_latent_space_the_bound_rises_from_the_elbo_with_the_draws(cells, quiet, space):
+    scvi.settings.seed = 0
+    curvi.CurviVAE.setup_anndata(cells, batch_key="patient")
+    model = curvi.CurviVAE(cells, n_hidden=16, **SPACES[space])
+    if not model.module.latent.has_prior:
+        pytest.skip("without a prior there is no likelihood")
+    model.train(max_epochs=20, **quiet)
+
+    def mean_of_each_cell(method, repeats, **arguments):
+        each = [method(batch_size=240, return_mean=False, **arguments) for _ in range(repeats)]
+        return np.mean(each, axis=0, dtype=np.float64)
+
+    bounds = [mean_of_each_cell(model.get_elbo, 30)]
+    bounds += [
+        mean_of_each_cell(model.get_marginal_ll, repeats, n_mc_samples=draws, n_mc_samples_per_pass=100)
+        for draws, repeats in ((1, 30), (10, 10), (100, 4))
+    ]
+    gains = [np.subtract(b, a) for a, b in zip(bounds, bounds[1:], strict=False)]
+    means, errors = zip(*((gain.mean(), gain.std() / len(gain) ** 0.5) for gain in gains), strict=True)
+    # One draw is the ELBO itself, its divergence estimated rather than computed; with more of them the bound is higher.
+    assert abs(means[0]) < 5 * errors[0]
+    assert means[1] > 5 * errors[1]
+    assert means[2] > 3 * errors[2]
+    # No cell is less likely than its ELBO, but for noise.
+    total = bounds[-1] - bounds[0]
+    assert (total > -0.5).all()
 
 
 def test_the_passes_of_the_marginal_likelihood_are_only_a_matter_of_memory(model):

@@ -79,3 +79,33 @@ def test_equal_weights_give_equal_terms_of_the_elbo(cells, likelihood, encode_co
         total = sum(expected.values())
         torch.testing.assert_close(sum(value.values()), total, atol=1e-2, rtol=1e-5)
         assert np.isfinite(total.numpy()).all()
+
+
+@pytest.mark.parametrize("likelihood", ["nb", "zinb"])
+def test_equal_weights_and_draws_give_the_same_marginal_likelihood_of_each_cell(cells, likelihood):
+    torch.manual_seed(0)
+    architecture = {"n_latent": 4, "n_layers": 1, "n_hidden": 16}
+    scvi.model.SCVI.setup_anndata(cells, batch_key="patient")
+    host = scvi.model.SCVI(cells, gene_likelihood=likelihood, **architecture)
+    curvi.CurviVAE.setup_anndata(cells, batch_key="patient")
+    model = curvi.CurviVAE(cells, latent="normal", likelihood=likelihood, **architecture)
+    copy_weights(model, host, cells.n_vars, 4)
+    for each in (host, model):
+        each.module.eval()
+        each.is_trained_ = True
+
+    minibatches = list(model._make_data_loader(cells, batch_size=100))
+    found = {}
+    for name, each in (("host", host), ("ours", model)):
+        torch.manual_seed(1)
+        # In passes of one draw both draw the same numbers.
+        found[name] = np.asarray(
+            each.get_marginal_ll(dataloader=minibatches, n_mc_samples=30, n_mc_samples_per_pass=1, return_mean=False)
+        )
+    np.testing.assert_allclose(found["ours"], found["host"], atol=1e-2, rtol=1e-5)
+
+    # Of minibatches of 100, 100 and 40 cells the host takes the mean of three means; here each cell counts the same.
+    mean = host.get_marginal_ll(n_mc_samples=300, batch_size=100)
+    ours = model.get_marginal_ll(n_mc_samples=300, batch_size=100, return_mean=False)
+    assert mean == pytest.approx(np.mean([ours[:100].mean(), ours[100:200].mean(), ours[200:].mean()]), abs=0.3)
+    assert model.get_marginal_ll(n_mc_samples=300, batch_size=100) == pytest.approx(ours.mean(), abs=0.3)

@@ -4,6 +4,7 @@ from curvi.distributions import _divergence  # noqa: F401
 from curvi.distributions._delta import Delta, ImproperUniform
 from curvi.distributions._hyperspherical_uniform import HypersphericalUniform
 from curvi.distributions._joint import Joint, split_draws
+from curvi.distributions._mixture import Mixture
 from curvi.distributions._power_spherical import PowerSpherical
 from curvi.distributions._von_mises_fisher import VonMisesFisher
 from curvi.distributions._wrapped_normal import WrappedNormal, tangent_coordinates
@@ -14,6 +15,7 @@ __all__ = [
     "HypersphericalUniform",
     "ImproperUniform",
     "Joint",
+    "Mixture",
     "PowerSpherical",
     "VonMisesFisher",
     "WrappedNormal",

@@ -199,7 +199,7 @@ class WrappedNormal(Distribution):
         if last is not None and _refers(last.points, value) and last.state == self._state(value):
             v = self.scale * last.noise.to(self.scale.dtype)
         else:
-            t = _known_coordinates(self.manifold, value)
+            t = known_coordinates(self.manifold, value)
             if t is None:
                 t = self._found(value)
             v = t if self._around_origin else self.manifold.translate0(-self.tangent_loc, t)
@@ -272,11 +272,11 @@ def tangent_coordinates(manifold: Hyperbolic, points: Tensor) -> Tensor:
     >>> tangent_coordinates(space, z).round(), bool(space.log0(z).norm() < 20)
     (tensor([60.,  0.]), True)
     """
-    known = _known_coordinates(manifold, points)
+    known = known_coordinates(manifold, points)
     return manifold.log0(points) if known is None else known
 
 
-def _known_coordinates(manifold: Hyperbolic, points: Tensor) -> Tensor | None:
+def known_coordinates(manifold: Hyperbolic, points: Tensor) -> Tensor | None:
     origin = _ORIGINS.recall(points)
     return None if origin is None or origin.manifold() is not manifold else origin.tangent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curvi.data import BatchLevels, from_data_module, registered_shape
+from curvi.model._abundance import AbundanceMixin
 from curvi.model._build import build_corruption, build_latent, build_likelihood, build_networks, build_vae
 from curvi.model._card import CardMixin
 from curvi.model._decoding import DecodingMixin
@@ -23,7 +24,16 @@ if TYPE_CHECKING:
     from curvi.module import VAE
 
 
-class CurviVAE(EmbeddingMixin, DecodingMixin, DifferentialMixin, EvidenceMixin, QueryMixin, CardMixin, TrainingMixin):
+class CurviVAE(
+    AbundanceMixin,
+    EmbeddingMixin,
+    DecodingMixin,
+    DifferentialMixin,
+    EvidenceMixin,
+    QueryMixin,
+    CardMixin,
+    TrainingMixin,
+):
     r"""Variational autoencoder of single-cell data with a curved latent space and a multi-level batch vector.
 
     Parameters
