@@ -11,6 +11,7 @@ from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Size, Tensor, nn
 from torch.nn import functional
 
+from curvi.data import QZ
 from curvi.nn import CountThinning, Decoder, Encoder
 from curvi.objectives import divergence, importance_weighted_log_likelihood, thinning_penalty
 
@@ -127,11 +128,16 @@ class VAE(BaseModuleClass):
         return {"levels": levels, "continuous": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)}
 
     def _get_inference_input(self, tensors: dict[str, Tensor], *, full_forward_pass: bool = True) -> dict[str, Any]:
-        # The host announces with `full_forward_pass` whether minified data may skip the encoder; nothing here skips it.
-        return {"x": tensors[REGISTRY_KEYS.X_KEY], **self._covariates(tensors)}
+        # The host announces with `full_forward_pass` whether minified data may skip the encoder. Here what was measured
+        # is encoded wherever it is there; minified data without it have the parameters of their posteriors.
+        covariates = self._covariates(tensors)
+        if REGISTRY_KEYS.X_KEY in tensors:
+            return {"x": tensors[REGISTRY_KEYS.X_KEY], **covariates}
+        stored = {name.removeprefix(QZ): value for name, value in tensors.items() if name.startswith(QZ)}
+        return {"x": None, "stored": stored, **covariates}
 
     def _get_generative_input(self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any]) -> dict[str, Any]:
-        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY, tensors.get(REGISTRY_KEYS.OBSERVED_LIB_SIZE))
         if size_factor is None:
             size_factor = self.likelihood.size_factor(tensors[REGISTRY_KEYS.X_KEY].to(self.dtype))
         return {"z": inference_outputs["z"], "size_factor": size_factor, **self._covariates(tensors)}
@@ -157,16 +163,38 @@ class VAE(BaseModuleClass):
         """Values in the precision of the weights."""
         return None if values is None else values.to(self.dtype)
 
+    def _put_together(self, stored: Mapping[str, Tensor]) -> Distribution:
+        """The posteriors whose parameters were stored as columns ``(n, size)``."""
+        example = self.latent(torch.zeros(1, self.latent.n_params, device=self.device, dtype=self.dtype))
+        shapes = self.latent.posterior_parameters(example)
+        parameters = {
+            name: value.to(like.dtype).reshape(len(value), *like.shape[1:])
+            for name, like in shapes.items()
+            if (value := stored.get(name)) is not None
+        }
+        return self.latent.posterior(parameters)
+
     @auto_move_data
     def inference(
-        self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_samples: int = 1
+        self,
+        x: Tensor | None,
+        levels: Tensor,
+        continuous: Tensor | None = None,
+        n_samples: int = 1,
+        stored: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Any]:
-        """Posterior ``qz`` and draws ``z``, ``(n, ambient_dim)`` or ``(n_samples, n, ambient_dim)`` for several."""
-        seen = self.corruption(x) if self.training and self.corruption is not None else x
-        qz = self.encode(seen, levels, continuous)
-        with _exact(x):
+        """Posterior ``qz`` and draws ``z``, ``(n, ambient_dim)`` or ``(n_samples, n, ambient_dim)`` for several.
+
+        Where nothing is left to encode, ``stored`` has the parameters of the posteriors.
+        """
+        if x is None:
+            qz = self._put_together(stored or {})
+        else:
+            seen = self.corruption(x) if self.training and self.corruption is not None else x
+            qz = self.encode(seen, levels, continuous)
+        with _exact(levels):
             outputs = {"qz": qz, "z": qz.rsample() if n_samples == 1 else qz.rsample(Size([n_samples]))}
-        if self.training and self.thinning_weight > 0:
+        if x is not None and self.training and self.thinning_weight > 0:
             thinned = self.encode(self.thinning(x), levels, continuous)
             with _exact(x):
                 outputs["thinned_loc"] = self.latent.location(thinned)

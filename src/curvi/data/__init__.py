@@ -4,9 +4,23 @@ from curvi.data._fields import BatchLevels, as_keys, check_columns, check_genes,
 from curvi.data._image_field import ImageField, registered_shape
 from curvi.data._images import from_images, image_shape, to_images
 from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, value_blocks
+from curvi.data._minified import (
+    MINIFIED_TYPES,
+    OBSM,
+    QZ,
+    lacks_values,
+    minified_copy,
+    minified_fields,
+    minified_record,
+    minified_type,
+    posterior_columns,
+)
 from curvi.data._registry import from_data_module, make_registry
 
 __all__ = [
+    "MINIFIED_TYPES",
+    "OBSM",
+    "QZ",
     "BatchLevels",
     "CellDataset",
     "CellLoader",
@@ -19,8 +33,14 @@ __all__ = [
     "from_images",
     "host_fields",
     "image_shape",
+    "lacks_values",
     "level_free_loader",
     "make_registry",
+    "minified_copy",
+    "minified_fields",
+    "minified_record",
+    "minified_type",
+    "posterior_columns",
     "registered_shape",
     "to_images",
     "value_blocks",

@@ -13,6 +13,7 @@ from scvi.dataloaders import BatchDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from curvi.data._minified import QZ, lacks_values
 from curvi.data._rows import dense_rows
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class CellDataset(Dataset):
     Parameters
     ----------
     matrix
-        Cells by features, sparse or dense, in memory or on disk.
+        Cells by features, sparse or dense, in memory or on disk; None for minified data, which have the parameters of
+        posteriors among the columns instead.
     columns
         What goes with each cell by its name, ``(n_obs, size)``.
     indices
@@ -83,13 +85,15 @@ class CellDataset(Dataset):
     @classmethod
     def from_manager(cls, adata_manager: AnnDataManager, indices: np.ndarray) -> Self:
         """The registered matrix and columns of the host's manager."""
-        columns = {
-            key: torch.as_tensor(
-                np.array(adata_manager.get_from_registry(key), dtype=np.int64 if key in _CODES else np.float32)
-            )
-            for key in adata_manager.data_registry
-            if key != REGISTRY_KEYS.X_KEY
-        }
+        columns = {}
+        for key in adata_manager.data_registry:
+            if key == REGISTRY_KEYS.X_KEY:
+                continue
+            # Parameters of posteriors stay as exact as the model was.
+            dtype = np.int64 if key in _CODES else None if key.startswith(QZ) else np.float32
+            columns[key] = torch.as_tensor(np.array(adata_manager.get_from_registry(key), dtype=dtype))
+        if lacks_values(adata_manager.adata):
+            return cls(None, columns, indices)
         matrix = adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         return cls(matrix, columns, indices, unit_of(adata_manager.adata, matrix))
 
@@ -99,14 +103,17 @@ class CellDataset(Dataset):
     def __getitem__(self, positions: Sequence[int]) -> dict[str, Tensor]:
         """The minibatch of the cells at ``positions``: ``X`` ``(n, n_features)`` float32, the columns ``(n, size)``."""
         rows = self.indices[np.asarray(positions)]
+        picked = torch.from_numpy(rows)
+        beside = {key: column[picked] for key, column in self.columns.items()}
+        if self.matrix is None:
+            return beside
         if issparse(self.matrix) and self.matrix.format == "csr" and self.unit == 1:
             dense = dense_rows(self.matrix, rows)
         else:
             block = as_values(read_rows(self.matrix, rows), self.unit)
             dense = block.toarray() if issparse(block) else np.asarray(block)
         x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
-        picked = torch.from_numpy(rows)
-        return {REGISTRY_KEYS.X_KEY: x} | {key: column[picked] for key, column in self.columns.items()}
+        return {REGISTRY_KEYS.X_KEY: x} | beside
 
 
 class EvenBatchSampler(Sampler[list[int]]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import log
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import torch
 from scipy.sparse import csr_matrix, issparse
 from scvi.model.base._de_core import _de_core
 
+from curvi.data import lacks_values
 from curvi.manifolds import from_config
 from curvi.manifolds._frame import seen_from
 from curvi.model._counterfactual import counterfactuals
@@ -72,7 +74,7 @@ class DifferentialMixin(ExpressionMixin):
         batch_size
             Cells a pass.
         all_stats
-            Whether the table also has the means of the data themselves.
+            Whether the table also has the means of the data themselves, which are NaN of minified data.
         batch_correction
             Whether both groups are decoded under the same batches: True for all categories of the first level, or the
             names of levels for all combinations of their categories. If not, cells keep their own.
@@ -102,7 +104,8 @@ class DifferentialMixin(ExpressionMixin):
         Raises
         ------
         ValueError
-            If neither groups nor cells are given, or a level, a category or a kind of weights is not one.
+            If neither groups nor cells are given, or a level, a category or a kind of weights is not one; of minified
+            data, for importance weights, and for ``mode="change"`` without ``pseudocounts``.
 
         Examples
         --------
@@ -122,6 +125,24 @@ class DifferentialMixin(ExpressionMixin):
         if weights == "importance" and not self.module.latent.has_prior:
             raise ValueError(f"latent={self.module.latent.name!r} has no prior to weigh draws by; use uniform weights.")
         adata = self._validate_anndata(adata)
+        if weights == "importance":
+            self._need_values(
+                "differential_expression", adata, "with importance weights compares cells with what was measured"
+            )
+        if mode == "change" and kwargs.get("pseudocounts") is None:
+            self._need_values(
+                "differential_expression",
+                adata,
+                "estimates `pseudocounts` from the genes without counts in a group",
+                "Pass a number, to be added to the shares of both groups (1e-10 is taken where all genes have counts),",
+            )
+        if all_stats and lacks_values(adata):
+            warnings.warn(
+                "the data are minified: the columns that are means of what was measured (raw_mean1, ...) are NaN; "
+                "`all_stats=False` leaves them out.",
+                UserWarning,
+                stacklevel=2,
+            )
         ways, ids1, ids2 = self._batches_to_compare(batch_correction, batchid1, batchid2)
         options = dict(importance_weighting_kwargs or {})
 
@@ -132,27 +153,30 @@ class DifferentialMixin(ExpressionMixin):
             return self._drawn_expression(adata, indices, way, n_samples_overall, batch_size, weights, options)
 
         try:
-            return _de_core(
-                self.get_anndata_manager(adata, required=True),
-                sampled,
-                self._tangent_coordinates if filter_outlier_cells else None,
-                groupby,
-                group1,
-                group2,
-                idx1,
-                idx2,
-                all_stats,
-                _statistics(counts=self.module.likelihood.observations.are_counts),
-                adata.var_names,
-                mode,
-                ids1,
-                ids2,
-                delta,
-                batch_correction is not False,
-                fdr_target,
-                silent,
-                **kwargs,
-            )
+            with warnings.catch_warnings():
+                # Of minified data the host says so whether or not the statistics are asked for.
+                warnings.filterwarnings("ignore", message="Count statistics make no sense")
+                return _de_core(
+                    self.get_anndata_manager(adata, required=True),
+                    sampled,
+                    self._tangent_coordinates if filter_outlier_cells else None,
+                    groupby,
+                    group1,
+                    group2,
+                    idx1,
+                    idx2,
+                    all_stats,
+                    _statistics(counts=self.module.likelihood.observations.are_counts),
+                    adata.var_names,
+                    mode,
+                    ids1,
+                    ids2,
+                    delta,
+                    batch_correction is not False,
+                    fdr_target,
+                    silent,
+                    **kwargs,
+                )
         finally:
             # The host leaves its column behind where something fails.
             adata.obs.drop(columns=_TEMPORARY, errors="ignore", inplace=True)
@@ -271,6 +295,10 @@ def _statistics(*, counts: bool) -> Callable[[AnnDataManager, np.ndarray, np.nda
     """The means of the data of two groups of cells, under the host's names."""
 
     def statistics(manager: AnnDataManager, *masks: np.ndarray) -> dict[str, np.ndarray]:
+        if lacks_values(manager.adata):
+            names = ("raw_mean", "non_zeros_proportion", *(("raw_normalized_mean",) if counts else ()))
+            nothing = np.full(manager.adata.n_vars, np.nan)
+            return {f"{name}{i}": nothing for i in range(1, len(masks) + 1) for name in names}
         x = manager.get_from_registry("X")
         found = {}
         for i, mask in enumerate(masks, 1):

@@ -43,7 +43,7 @@ class EvidenceMixin(RegisteredModel):
         -------
         A number, or ``(n_cells,)``.
         """
-        losses = self._losses(adata, indices, batch_size, dataloader)
+        losses = self._losses("get_elbo", adata, indices, batch_size, dataloader)
         elbo = -(losses["reconstruction_loss"] + losses["kl_local"])
         return elbo.mean(dtype=np.float64) if return_mean else elbo
 
@@ -69,7 +69,7 @@ class EvidenceMixin(RegisteredModel):
         -------
         ``{"reconstruction_loss": ...}`` with a number or ``(n_cells,)``, as in scvi-tools.
         """
-        loss = self._losses(adata, indices, batch_size, dataloader)["reconstruction_loss"]
+        loss = self._losses("get_reconstruction_error", adata, indices, batch_size, dataloader)["reconstruction_loss"]
         return {"reconstruction_loss": loss.mean(dtype=np.float64) if return_mean else loss}
 
     @torch.inference_mode()
@@ -113,6 +113,8 @@ class EvidenceMixin(RegisteredModel):
                 f"latent={self.module.latent.name!r} has no prior, so that cells have no likelihood under the model; "
                 "use get_reconstruction_error()."
             )
+        if dataloader is None:
+            self._need_values("get_marginal_ll", adata)
         parts = [
             self.module.marginal_ll(tensors, n_mc_samples, n_mc_samples_per_pass).cpu()
             for tensors in self._minibatches(adata, indices, batch_size, dataloader)
@@ -122,13 +124,16 @@ class EvidenceMixin(RegisteredModel):
 
     def _losses(
         self,
+        method: str,
         adata: AnnData | None,
         indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
         dataloader: Iterable[dict[str, Tensor]] | None,
     ) -> dict[str, np.ndarray]:
-        """The two terms of the ELBO of each cell from one draw, ``(n_cells,)`` each."""
+        """The two terms of the ELBO of each cell from one draw, ``(n_cells,)`` each, for a method."""
         self._check_if_trained()
+        if dataloader is None:
+            self._need_values(method, adata)
         parts: dict[str, list[Tensor]] = {"reconstruction_loss": [], "kl_local": []}
         for tensors in self._minibatches(adata, indices, batch_size, dataloader):
             _, _, output = self.module(tensors)

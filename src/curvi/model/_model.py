@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curvi.data import BatchLevels, from_data_module, registered_shape
+from curvi.data import BatchLevels, from_data_module, lacks_values, registered_shape
 from curvi.model._abundance import AbundanceMixin
 from curvi.model._build import build_corruption, build_latent, build_likelihood, build_networks, build_vae
 from curvi.model._card import CardMixin
 from curvi.model._decoding import DecodingMixin
 from curvi.model._differential import DifferentialMixin
-from curvi.model._embedding import EmbeddingMixin
 from curvi.model._evidence import EvidenceMixin
+from curvi.model._minified import MinifiedMixin
 from curvi.model._query import QueryMixin
+from curvi.model._saving import VERSION, SavingMixin
 from curvi.model._training import TrainingMixin
 from curvi.nn import Layers
 
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
 
 class CurviVAE(
     AbundanceMixin,
-    EmbeddingMixin,
+    MinifiedMixin,
     DecodingMixin,
     DifferentialMixin,
     EvidenceMixin,
     QueryMixin,
     CardMixin,
+    SavingMixin,
     TrainingMixin,
 ):
     r"""Variational autoencoder of single-cell data with a curved latent space and a multi-level batch vector.
@@ -185,9 +187,12 @@ class CurviVAE(
         if adata is not None:
             if adata.n_obs < 2:
                 raise ValueError(f"`adata` has {adata.n_obs} cells; at least 2 are needed to train.")
-            self._check_values(adata)
+            if not lacks_values(adata):
+                self._check_values(adata)
         self._model_summary_string = (
             f"CurviVAE with latent: {latent!r}, n_latent: {self.manifold.dim}, likelihood: {likelihood!r}, "
             f"network: {network!r}, batch levels: {', '.join(self._levels.names) or 'none'}."
         )
+        # The host saves what ends in an underscore.
+        self.curvi_version_ = VERSION
         self.init_params_ = self._get_init_params(locals())

@@ -14,9 +14,10 @@ from scvi.model.base._archesmixin import _get_loaded_data
 from scvi.model.base._save_load import _initialize_model
 from torch import nn
 
-from curvi.data import BatchLevels, check_genes
+from curvi.data import BatchLevels, check_genes, lacks_values
 from curvi.model._plan import keep_rows
 from curvi.model._registration import RegisteredModel
+from curvi.model._saving import check_saved, completed
 from curvi.nn import CovariateShift
 
 if TYPE_CHECKING:
@@ -94,9 +95,17 @@ class QueryMixin(RegisteredModel):
         _, _, torch_device = parse_device_args(
             accelerator=accelerator, devices=device, return_device="torch", validate_single_device=True
         )
+        if lacks_values(adata):
+            raise ValueError(
+                "load_query_data() is for training on what was measured, which minified data do not have. Pass `adata` "
+                "as they were before, or use the minified data with the model that made them."
+            )
         source = str(reference_model) if isinstance(reference_model, PathLike) else reference_model
         attributes, names, state, _ = _get_loaded_data(source, device=torch_device, adata=adata)
+        state.pop("pyro_param_store", None)
         registry = attributes.pop("registry_")
+        where = source if isinstance(source, str) else "the reference model"
+        check_saved(cls, attributes, where)
         # The host adds to it, and it belongs to the reference model.
         attributes["history_"] = dict(attributes.get("history_") or {})
         if inplace_subset_query_vars:
@@ -112,7 +121,7 @@ class QueryMixin(RegisteredModel):
         model: Self = _initialize_model(cls, adata, registry, attributes, None)
         model._check_new_categories(BatchLevels.from_registry(registry))
         model.to_device(torch_device)
-        grown = _grow(model.module, state)
+        grown = _grow(model.module, completed(state, model.module, where))
         if not unfrozen:
             for parameter in model.module.parameters():
                 parameter.requires_grad_(False)

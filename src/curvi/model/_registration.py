@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from scvi import settings
 from scvi.data import AnnDataManager
-from scvi.model.base import BaseModelClass
+from scvi.data._constants import _SCVI_UUID_KEY
+from scvi.data._utils import _assign_adata_uuid, _check_if_view
+from scvi.model.base import BaseMinifiedModeModelClass
 
 from curvi.data import (
     BatchLevels,
@@ -16,9 +18,14 @@ from curvi.data import (
     check_columns,
     check_genes,
     host_fields,
+    lacks_values,
     level_free_loader,
+    minified_fields,
+    minified_record,
+    minified_type,
     value_blocks,
 )
+from curvi.model._probe import is_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +39,11 @@ if TYPE_CHECKING:
     from curvi.module import VAE
 
 
-class RegisteredModel(BaseModelClass):
+# Of a registry: how data were set up.
+_SETUP = ("model_name", "setup_method_name", "setup_args")
+
+
+class RegisteredModel(BaseMinifiedModeModelClass):
     """What every part of :class:`curvi.CurviVAE` stands on: a module, its batch levels, and data that fits them."""
 
     _data_loader_cls = CellLoader
@@ -84,63 +95,67 @@ class RegisteredModel(BaseModelClass):
             that is loaded.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
-        fields = host_fields(
-            adata,
-            layer=layer,
-            batch_key=batch_key,
-            labels_key=labels_key,
-            size_factor_key=size_factor_key,
-            categorical_covariate_keys=categorical_covariate_keys,
-            continuous_covariate_keys=continuous_covariate_keys,
-            new_data=(source := kwargs.get("source_registry")) is not None,
-        )
-        if source is not None:
-            check_genes(adata, source)
-            if not kwargs.get("extend_categories"):
-                cls._refuse_unseen(BatchLevels.from_registry(source).unseen(adata))
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        manager.register_fields(adata, **kwargs)
-        cls.register_manager(manager)
+        cls.register_manager(cls._new_manager(adata, setup_method_args, **kwargs))
+
+    @classmethod
+    def _new_manager(
+        cls,
+        adata: AnnData,
+        setup_method_args: Mapping[str, Any],
+        source_registry: Mapping[str, Any] | None = None,
+        **transfer: Any,
+    ) -> AnnDataManager:
+        """The host's manager of data, which were set up in this way; with a source, they are to fit its registry."""
+        if source_registry is None and lacks_values(adata):
+            raise ValueError(
+                "`adata` is minified: it has posteriors of a model in the place of what was measured. Load that model, "
+                "`CurviVAE.load(dir_path, adata)`, or set up the data as they were before."
+            )
+        fields = host_fields(adata, **setup_method_args["setup_args"], new_data=source_registry is not None)
+        if source_registry is not None:
+            check_genes(adata, source_registry)
+            if not transfer.get("extend_categories"):
+                cls._refuse_unseen(BatchLevels.from_registry(source_registry).unseen(adata))
+        manager = AnnDataManager(fields=[*fields, *minified_fields(adata)], setup_method_args=dict(setup_method_args))
+        manager.register_fields(adata, source_registry, **transfer)
+        return manager
 
     @property
     def manifold(self) -> Manifold:
         """The manifold of the latent space."""
         return self.module.latent.manifold
 
-    @classmethod
-    def load(cls, dir_path: str, adata: AnnData | None = None, **kwargs: Any) -> Self:
-        """Load a model that :meth:`save` wrote.
+    @property
+    def minified_data_type(self) -> str | None:
+        """Whether the model's data are minified, and how (see :meth:`minify_adata`); None if not."""
+        return None if self.adata is None else minified_type(self.adata)
 
-        Parameters
-        ----------
-        dir_path
-            The folder.
-        adata
-            Data with the model's genes in the model's order; None takes the data saved with the model, False none.
-        **kwargs
-            ``accelerator``, ``device``, ``prefix``, ``backup_url`` and ``datamodule`` of
-            :meth:`scvi.model.base.BaseModelClass.load`.
-
-        Raises
-        ------
-        ValueError
-            If the genes of ``adata`` are not those of the model, or a batch level has categories that it does not know.
-        """
-        with warnings.catch_warnings():
-            # The host only warns about other genes; `_validate_anndata` raises.
-            warnings.filterwarnings("ignore", message=".*var_names.* does not match")
-            return super().load(dir_path, adata, **kwargs)
+    @property
+    def _n_continuous(self) -> int:
+        return self.summary_stats.get("n_extra_continuous_covs", 0)
 
     def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
         """The data to work on, registered with this model after checking genes, categories and, once, its values."""
         adata = self._own_unless_given(adata)
         check_genes(adata, self.registry)
         self._refuse_unseen(self._levels.unseen(adata))
-        is_new = self.adata_manager is None or self.get_anndata_manager(adata) is None
+        is_new = self._is_new(adata)
+        if is_new and self.adata_manager is not None:
+            _check_if_view(adata, copy_if_view=copy_if_view)
+            # Which fields there are depends on whether these data are minified, not on whether the model's own are.
+            setup = {name: value for name, value in self.registry.items() if name in _SETUP}
+            self._register_manager_for_instance(self._new_manager(adata, setup, self.registry))
         adata = super()._validate_anndata(adata, copy_if_view=copy_if_view)
         if is_new:
             self._check_values(adata)
         return adata
+
+    def _is_new(self, adata: AnnData) -> bool:
+        """Whether the model has not met these data; a copy of data that it knows gets an identity of its own."""
+        known = self._per_instance_manager_store.get(self.id, {}).get(adata.uns.get(_SCVI_UUID_KEY))
+        if known is not None and known.adata is not adata:
+            _assign_adata_uuid(adata, overwrite=True)
+        return known is None or known.adata is not adata
 
     def _cells_for_encoder(
         self, adata: AnnData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int
@@ -148,7 +163,7 @@ class RegisteredModel(BaseModelClass):
         """Minibatches for the encoder alone, which may hold unseen categories where it reads no batch levels."""
         adata = self._own_unless_given(adata)
         check_genes(adata, self.registry)
-        unseen = {} if self.encode_covariates else self._levels.unseen(adata)
+        unseen = {} if self.encode_covariates or lacks_values(adata) else self._levels.unseen(adata)
         if not unseen:
             return self._make_data_loader(self._validate_anndata(adata), indices=indices, batch_size=batch_size)
         warnings.warn(
@@ -171,9 +186,36 @@ class RegisteredModel(BaseModelClass):
         return self.adata if adata is None else adata
 
     def _check_values(self, adata: AnnData) -> None:
-        """Raise unless the likelihood can describe every value of the data."""
+        """Raise unless the likelihood can describe every value of the data, or their posteriors are of this model."""
+        if lacks_values(adata):
+            self._check_posteriors(adata)
+            return
         for first_row, block in value_blocks(adata, self.registry["setup_args"]["layer"]):
             self.module.likelihood.check(block, first_row)
+
+    def _check_posteriors(self, adata: AnnData) -> None:
+        """Raise if minified data have the posteriors of another model, or of this one before more training."""
+        if lacks_values(adata) and not is_of(self.module, minified_record(adata), self._n_continuous):
+            raise ValueError(
+                "`adata` is minified, but the posteriors in it are not those of this model: another one made them, or "
+                "this one before it was trained further. Pass the data with what was measured."
+            )
+
+    def _need_values(
+        self,
+        method: str,
+        adata: AnnData | None = None,
+        why: str = "compares cells with what was measured",
+        remedy: str = "Pass `adata` that are not minified,",
+    ) -> None:
+        """Raise if what was measured of the cells is gone, for a method that cannot do without."""
+        if adata is None:
+            adata = self.adata
+        if adata is not None and lacks_values(adata):
+            raise ValueError(
+                f"{method}() {why}, but of minified data the posteriors are all that is left. {remedy} or keep what "
+                "was measured: `minify_adata('latent_posterior_parameters_with_counts')`."
+            )
 
     @staticmethod
     def _refuse_unseen(unseen: Mapping[str, list[Any]]) -> None:

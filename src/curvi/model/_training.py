@@ -138,6 +138,8 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             training plan does not take, ``precision`` leaves the latent space too few digits, ``ckpt_path`` is a
             folder, or there is nothing to train on.
         """
+        if trainer_kwargs.get("datamodule") is None:
+            self._need_values("train", remedy="Set up data that are not minified for a new model,")
         for argument, value in {"max_epochs": max_epochs, "batch_size": batch_size}.items():
             if value is not None and value < 1:
                 raise ValueError(f"`{argument}` is {value}; it must be at least 1.")
