@@ -120,11 +120,16 @@ class VAE(BaseModuleClass):
 
     def _covariates(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """The levels ``(n, n_levels)`` and continuous covariates ``(n, n_continuous)`` of a minibatch."""
-        x, batch = tensors[REGISTRY_KEYS.X_KEY], tensors.get(REGISTRY_KEYS.BATCH_KEY)
+        batch = tensors.get(REGISTRY_KEYS.BATCH_KEY)
         # Data modules write None for what they do not have.
         given = [batch if self.has_batch_level else None, tensors.get(REGISTRY_KEYS.CAT_COVS_KEY)]
         parts = [codes.long() for codes in given if codes is not None]
-        levels = torch.cat(parts, dim=1) if parts else torch.zeros(len(x), 0, dtype=torch.int64, device=x.device)
+        if parts:
+            levels = torch.cat(parts, dim=1)
+        else:
+            # Minified data have no X, data modules need have nothing else.
+            cells = next(values for values in tensors.values() if values is not None)
+            levels = torch.zeros(len(cells), 0, dtype=torch.int64, device=cells.device)
         return {"levels": levels, "continuous": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)}
 
     def _get_inference_input(self, tensors: dict[str, Tensor], *, full_forward_pass: bool = True) -> dict[str, Any]:
