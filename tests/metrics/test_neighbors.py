@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import scanpy as sc
@@ -11,9 +13,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsTransformer
 
-from curvi.manifolds import Euclidean, Sphere
-from curvi.metrics import GeodesicNeighbors
-from curvi.metrics import _neighbors as module
+from curvi.manifolds import Euclidean, Lorentz, Poincare, Product, Sphere
+from curvi.metrics import GeodesicNeighbors, _neighbors
+from curvi.metrics import _exact as module
+from curvi.metrics._neighbors import nearest
 
 
 def gaussian(n, dim, seed=0):
@@ -153,3 +156,136 @@ def test_n_neighbors_has_a_range(n_neighbors):
 def test_bad_points(points, message):
     with pytest.raises(ValueError, match=message):
         GeodesicNeighbors(Sphere(2), 2).fit(points)
+
+
+SPACES = {
+    "plane": Euclidean(2),
+    "globe": Sphere(2),
+    "sphere": Sphere(10, curvature=0.3),
+    "hyperbolic plane": Lorentz(2),
+    "ball": Poincare(3, curvature=2.0),
+    "hyperboloid": Lorentz(10),
+    "product": Product([Sphere(2), Lorentz(2, curvature=0.5), Euclidean(3)]),
+}
+
+
+def drawn(manifold, n, scale=1.0, seed=0):
+    """Points with normal tangent coordinates at the origin, in groups, some of them twice."""
+    rng = np.random.default_rng(seed)
+    v = scale * (rng.standard_normal((8, manifold.dim))[rng.integers(8, size=n)] + 0.3 * gaussian(n, manifold.dim))
+    v[: n // 20] = v[-(n // 20) :]
+    return manifold.to(torch.float64).exp0(torch.from_numpy(v)).numpy()
+
+
+def by_distance(manifold, points, k):
+    x = torch.from_numpy(points)
+    distance = manifold.dist(x[:, None], x)
+    distance.fill_diagonal_(-1)
+    return distance.sort(dim=1).values[:, :k].clamp_min(0).numpy()
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 4.0])
+@pytest.mark.parametrize("name", SPACES)
+def test_exact_is_exact(name, scale):
+    manifold = SPACES[name]
+    points = drawn(manifold, 700, scale)
+    found = nearest(manifold, points, points, 6, own_first=True, method="exact")
+    assert found.recall == 1
+    assert_array_equal(found.neighbor[:, 0], np.arange(700))
+    assert_allclose(found.distance, by_distance(manifold, points, 6), rtol=1e-7, atol=1e-15)
+    x = torch.from_numpy(points)
+    assert_allclose(manifold.dist(x[:, None], x[torch.from_numpy(found.neighbor)]), found.distance, atol=1e-15)
+
+
+def test_exact_where_products_have_no_digits_left():
+    far = Lorentz(2).to(torch.float64)
+    turn = torch.rand(700, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1e-7
+    points = far.exp0(20 * torch.stack([turn.cos(), turn.sin()], 1)).numpy()
+    found = nearest(far, points, points, 6, own_first=True, method="exact")
+    assert_allclose(found.distance, by_distance(far, points, 6), rtol=1e-7)
+    plane, shift = Euclidean(2), np.array([1e7, -1e7])
+    points = gaussian(700, 2) + shift
+    found = nearest(plane, points, points, 6, own_first=True, method="exact")
+    assert_allclose(found.distance, by_distance(plane, points, 6), rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_approximate_finds_what_it_promises(name):
+    manifold = SPACES[name]
+    points = drawn(manifold, 3000)
+    found = nearest(manifold, points, points, 11, own_first=True, method="approximate", recall=0.97)
+    expected = nearest(manifold, points, points, 11, own_first=True, method="exact")
+    recall = np.mean(found.distance[:, 1:] <= expected.distance[:, -1:] * (1 + 1e-9))
+    assert recall > 0.955
+    assert found.recall == pytest.approx(recall, abs=0.02)
+    assert_array_equal(found.neighbor[:, 0], np.arange(3000))
+    assert (np.diff(found.distance, axis=1) >= 0).all()
+    assert all(len(set(row)) == 11 for row in found.neighbor.tolist())
+    x, neighbor = torch.from_numpy(points), torch.from_numpy(found.neighbor)
+    assert_allclose(manifold.dist(x[:, None], x[neighbor]), found.distance, atol=1e-15)
+
+
+def test_approximate_search_repeats_itself():
+    points = on_sphere(1500, 5)
+    transformer = GeodesicNeighbors(Sphere(5), 10, method="approximate", recall=0.8, random_state=3)
+    first, again = transformer.fit_transform(points), clone(transformer).fit_transform(points)
+    assert_array_equal(first.indices, again.indices)
+    assert_array_equal(first.data, again.data)
+    other = clone(transformer).set_params(random_state=4).fit_transform(points)
+    assert (first.indices != other.indices).any()
+    assert 0.7 < transformer.recall_ < 1
+
+
+def test_approximate_neighbours_of_new_points():
+    points, new = on_sphere(2000, 3), on_sphere(300, 3, seed=1)
+    found = nearest(Sphere(3), new, points, 10, method="approximate")
+    expected = nearest(Sphere(3), new, points, 10)
+    assert np.mean(found.distance <= expected.distance[:, -1:] * (1 + 1e-9)) > 0.96
+
+
+def test_more_neighbours_than_the_cells_hold():
+    points = on_sphere(900, 2)
+    found = nearest(Sphere(2), points, points, 400, own_first=True, method="approximate", recall=0.1)
+    assert np.isfinite(found.distance).all()
+    assert all(len(set(row)) == 400 for row in found.neighbor.tolist())
+
+
+def test_large_data_are_searched_approximately_and_a_line_says_so(monkeypatch, caplog):
+    points = on_sphere(2000, 2)
+    transformer = GeodesicNeighbors(Sphere(2), 5)
+    with caplog.at_level(logging.INFO, logger="curvi"):
+        transformer.fit_transform(points)
+    assert transformer.recall_ == 1
+    assert not caplog.records
+    monkeypatch.setattr(_neighbors, "_PAIRS", 10**6)
+    monkeypatch.setattr(_neighbors, "_POINTS", 1000)
+    with caplog.at_level(logging.INFO, logger="curvi"):
+        transformer.fit_transform(points)
+    assert 0.98 <= transformer.recall_ <= 1
+    assert caplog.messages[0].startswith("nearest neighbours of 2000 points: approximate, ")
+
+
+def test_auto_is_exact_where_cells_do_not_help(monkeypatch):
+    monkeypatch.setattr(_neighbors, "_PAIRS", 10**6)
+    monkeypatch.setattr(_neighbors, "_POINTS", 1000)
+    points = on_sphere(2000, 60)
+    transformer = GeodesicNeighbors(Sphere(60), 5)
+    transformer.fit_transform(points)
+    assert transformer.recall_ == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "fast"}, "unknown `method` 'fast'; the known methods are 'auto', 'exact', 'approximate'"),
+        ({"recall": 1.0}, "`recall` is 1.0; it must lie between 0 and 1"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        GeodesicNeighbors(Sphere(2), 2, **options).fit_transform(on_sphere(10, 2))
+
+
+def test_approximate_search_needs_products(taxicab):
+    with pytest.raises(ValueError, match="`method` is 'approximate', but only the distance itself"):
+        GeodesicNeighbors(taxicab, 2, method="approximate").fit_transform(gaussian(10, 2))

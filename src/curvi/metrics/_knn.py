@@ -114,7 +114,7 @@ def knn_predict(
     predicted = np.empty(len(fold), dtype=np.int64)
     for number in np.unique(fold):
         inside = fold == number
-        neighbor, _ = nearest(space, points[inside], points[~inside], k)
+        neighbor = nearest(space, points[inside], points[~inside], k).neighbor
         predicted[inside] = _majority(labels.codes[~inside][neighbor], len(labels.categories))
     return KnnPrediction(
         truth=pd.Series(labels, index=adata.obs_names, name=label_key),

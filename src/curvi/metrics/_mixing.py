@@ -116,7 +116,7 @@ def batch_mixing(
 
     observed, expected = np.zeros(len(levels)), np.zeros(len(levels))
     for cells, n_neighbors in _groups(adata, label_key, k):
-        neighbor, _ = nearest(space, points[cells], points[cells], n_neighbors + 1, own_first=True)
+        neighbor = nearest(space, points[cells], points[cells], n_neighbors + 1, own_first=True).neighbor
         own = codes[cells]
         observed += (own[neighbor[:, 1:]] != own[:, None]).sum(axis=(0, 1)) / n_neighbors
         expected += [_expected_others(level) for level in own.T]

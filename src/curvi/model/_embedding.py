@@ -119,6 +119,21 @@ class EmbeddingMixin(RegisteredModel):
         if concentration_key is not None:
             target.obs[concentration_key] = parameters["concentration"]
 
-    def knn_transformer(self, n_neighbors: int = 15) -> GeodesicNeighbors:
-        """Geodesic nearest neighbours on the latent manifold, for ``scanpy.pp.neighbors(transformer=...)``."""
-        return GeodesicNeighbors(self.manifold, n_neighbors)
+    def knn_transformer(
+        self, n_neighbors: int = 15, *, method: str = "auto", recall: float = 0.98, random_state: int = 0
+    ) -> GeodesicNeighbors:
+        """Geodesic nearest neighbours on the latent manifold, for ``scanpy.pp.neighbors(transformer=...)``.
+
+        The arguments are those of :class:`curvi.metrics.GeodesicNeighbors`: ``method="auto"`` compares all pairs of
+        cells up to about 30 000 of them, and searches approximately for a share ``recall`` of the neighbours beyond.
+
+        Examples
+        --------
+        >>> import curvi
+        >>> adata = curvi.datasets.synthetic(n_obs=200, n_vars=20)
+        >>> curvi.CurviVAE.setup_anndata(adata)
+        >>> model = curvi.CurviVAE(adata, latent="vmf", n_latent=2)
+        >>> model.knn_transformer(10, method="exact")
+        GeodesicNeighbors(manifold=Sphere(dim=2), method='exact', n_neighbors=10)
+        """
+        return GeodesicNeighbors(self.manifold, n_neighbors, method=method, recall=recall, random_state=random_state)
