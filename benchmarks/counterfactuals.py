@@ -207,9 +207,9 @@ def main() -> None:
                     scvi.settings.seed = seed
                     rows = decoded_means(adata, truth, held_out, method, options.n_latent, options.epochs)
                     kept += [which | row for row in rows]
+                    print(setting, seed, method, pd.DataFrame(rows)[SCORES].mean().round(3).to_dict(), flush=True)
                     if options.keep:
                         pd.DataFrame(kept).to_csv(options.keep, index=False)
-                print(setting, seed, method, pd.DataFrame(kept[-5:])[SCORES].mean().round(3).to_dict(), flush=True)
         mine = pd.DataFrame([run for run in kept if this.items() <= run.items()])
         plain = pd.DataFrame(without_models(truth, kinds, setting), columns=mine.columns)
         rows = pd.concat([plain, mine[mine["seed"] < options.seeds]], ignore_index=True)

@@ -148,11 +148,12 @@ def scores(reference: anndata.AnnData, query: anndata.AnnData, mapped: Mapped) -
 
 
 def table(task: Task, runs: pd.DataFrame) -> list[str]:
+    def cell(values: pd.Series) -> str:
+        return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}" if len(values) > 1 else f"{values.mean():.3f}"
+
     head = [f"| {task.name}: {task.title} | " + " | ".join(SCORES) + " |", "|---" + "|--:" * len(SCORES) + "|"]
-    return head + [
-        f"| {method} | " + " | ".join(f"{run[s].mean():.3f} ± {run[s].std(ddof=1):.3f}" for s in SCORES) + " |"
-        for method, run in runs.groupby("method", sort=False)
-    ]
+    by_method = runs.groupby("method", sort=False, observed=True)
+    return head + [f"| {method} | " + " | ".join(cell(run[s]) for s in SCORES) + " |" for method, run in by_method]
 
 
 def main() -> None:
