@@ -197,6 +197,16 @@ def test_exact_is_exact(name, scale):
     assert_allclose(manifold.dist(x[:, None], x[torch.from_numpy(found.neighbor)]), found.distance, atol=1e-15)
 
 
+def test_blocks_of_scores_do_not_matter(monkeypatch):
+    points = on_sphere(900, 3)
+    expected = nearest(Sphere(3), points, points, 6, own_first=True)
+    for size in ("_ROWS", "_COLUMNS", "_GATHERED"):
+        monkeypatch.setattr(module, size, 96)
+    found = nearest(Sphere(3), points, points, 6, own_first=True)
+    assert_array_equal(found.neighbor, expected.neighbor)
+    assert_allclose(found.distance, expected.distance, rtol=1e-12)
+
+
 def test_exact_where_products_have_no_digits_left():
     far = Lorentz(2).to(torch.float64)
     turn = torch.rand(700, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1e-7

@@ -147,6 +147,19 @@ def test_scanpy_takes_geodesic_neighbours(trained, make_cells):
     assert adata.obs["leiden"].nunique() > 1
 
 
+def test_options_of_the_neighbours(trained):
+    transformer = trained.knn_transformer(7, method="approximate", recall=0.9, random_state=2)
+    given = transformer.get_params(deep=False)
+    assert given == {
+        "manifold": trained.manifold,
+        "n_neighbors": 7,
+        "method": "approximate",
+        "recall": 0.9,
+        "random_state": 2,
+    }
+    assert trained.knn_transformer().n_neighbors == 15
+
+
 def test_an_untrained_model_says_so(cells):
     curvi.CurviVAE.setup_anndata(cells)
     with pytest.raises(RuntimeError, match="Trying to query inferred values from an untrained model"):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from curvi.manifolds import Manifold
     from curvi.metrics._comparison import Comparison
 
-# Queries that are searched for together, at most, and the numbers in a table of their distances to cells.
+# Queries that are searched for together, at most, and numbers in a table of their distances to cells or of candidates.
 _ROWS, _TABLE = 16384, 2**24
 # Queries from whose exact neighbours is learned how many cells are enough.
 _SAMPLE = 512
@@ -123,7 +123,8 @@ class Cells:
         """The ``k`` nearest points of each query in the cells that it looks into, as :func:`exact`."""
         neighbor = torch.empty(len(queries), k, dtype=torch.int64)
         distance = torch.empty(len(queries), k, dtype=torch.float64)
-        for rows in _blocks(len(queries), min(_ROWS, _TABLE // len(self._sizes))):
+        n_numbers = max(len(self._sizes), n_candidates(k) * queries.shape[1])
+        for rows in _blocks(len(queries), min(_ROWS, _TABLE // n_numbers)):
             left_out = None if own is None else own[rows]
             candidates = self._candidates(queries[rows], n_candidates(k) + 1, plan)
             found = ranked(self._manifold, queries[rows], self._points, candidates, k, left_out)

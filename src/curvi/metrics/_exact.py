@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # Numbers in one block of pairwise differences: 8 MiB of float64, about what stays in the cache.
 _BLOCK = 2**20
-# Queries and points whose scores are one block.
-_ROWS, _COLUMNS = 256, 4096
+# Queries and points whose scores are one block, at most, and numbers of their candidates that are gathered at a time.
+_ROWS, _COLUMNS, _GATHERED = 256, 4096, 2**24
 # Points of which only the best score is kept at first.
 _GROUP = 32
 
@@ -60,8 +60,10 @@ def exact(
             neighbor[rows], distance[rows] = _by_distance(manifold, queries[rows], points, k, left_out)
         return neighbor, distance
     rights = [_padded(right) for right in comparison.rights]
-    for start in range(0, len(queries), _ROWS):
-        rows = slice(start, start + _ROWS)
+    width = sum(right.shape[1] for right in rights)
+    n_rows = max(1, min(_ROWS, _GATHERED // (_GROUP * (n_candidates(k) + 1) * width)))
+    for start in range(0, len(queries), n_rows):
+        rows = slice(start, start + n_rows)
         left_out = None if own is None else own[rows]
         found = _by_score(manifold, comparison, rights, queries[rows], points, k, left_out)
         neighbor[rows], distance[rows], sure = found
