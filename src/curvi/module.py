@@ -11,7 +11,7 @@ from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Size, Tensor, nn
 from torch.nn import functional
 
-from curvi.data import QZ
+from curvi.data._minified import QZ
 from curvi.nn import CountThinning, Decoder, Encoder
 from curvi.objectives import divergence, importance_weighted_log_likelihood, thinning_penalty
 

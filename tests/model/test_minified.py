@@ -11,6 +11,7 @@ import anndata
 import numpy as np
 import pytest
 import scvi
+import torch
 from scipy import sparse
 
 import curvi
@@ -73,6 +74,15 @@ def answers(model: curvi.CurviVAE, adata: anndata.AnnData | None = None) -> dict
             )
             .sort_index()
             .select_dtypes("number")
+        ),
+        **(
+            {
+                "density": lambda: model.get_aggregated_posterior(**data).log_prob(
+                    torch.from_numpy(model.sample_prior(3, seed=0))
+                )
+            }
+            if model.module.latent.has_prior
+            else {}
         ),
         "batches": lambda: model.get_batch_representation(level),
         "decoded": lambda: model.decode(

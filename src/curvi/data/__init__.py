@@ -5,9 +5,6 @@ from curvi.data._image_field import ImageField, registered_shape
 from curvi.data._images import from_images, image_shape, to_images
 from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, value_blocks
 from curvi.data._minified import (
-    MINIFIED_TYPES,
-    OBSM,
-    QZ,
     lacks_values,
     minified_copy,
     minified_fields,
@@ -18,9 +15,6 @@ from curvi.data._minified import (
 from curvi.data._registry import from_data_module, make_registry
 
 __all__ = [
-    "MINIFIED_TYPES",
-    "OBSM",
-    "QZ",
     "BatchLevels",
     "CellDataset",
     "CellLoader",

@@ -68,11 +68,18 @@ def posterior_columns(adata: AnnData) -> dict[str, np.ndarray]:
     return {name: np.asarray(adata.obsm[OBSM + name]) for name in names}
 
 
+class _PosteriorField(ObsmField):
+    """A parameter of posteriors, whose columns have no names."""
+
+    def _setup_column_names(self, adata: AnnData) -> np.ndarray:
+        return np.arange(self.get_field_data(adata).shape[1])
+
+
 def minified_fields(adata: AnnData) -> list[BaseAnnDataField]:
     """The host library's fields for what stands in minified data for the values; none for other data."""
     if not lacks_values(adata):
         return []
-    fields: list[BaseAnnDataField] = [ObsmField(QZ + name, OBSM + name) for name in posterior_columns(adata)]
+    fields: list[BaseAnnDataField] = [_PosteriorField(QZ + name, OBSM + name) for name in posterior_columns(adata)]
     if REGISTRY_KEYS.OBSERVED_LIB_SIZE in adata.obs:
         fields.append(NumericalObsField(REGISTRY_KEYS.OBSERVED_LIB_SIZE, REGISTRY_KEYS.OBSERVED_LIB_SIZE))
     return fields

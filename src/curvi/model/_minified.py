@@ -6,7 +6,8 @@ from typing import Any, Literal, cast
 
 from scvi.data._constants import _SCVI_UUID_KEY
 
-from curvi.data import MINIFIED_TYPES, OBSM, lacks_values, minified_copy
+from curvi.data import lacks_values, minified_copy
+from curvi.data._minified import MINIFIED_TYPES, OBSM
 from curvi.model._embedding import EmbeddingMixin
 from curvi.model._expression import ExpressionMixin
 from curvi.model._probe import probe

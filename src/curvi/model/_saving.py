@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
+from contextlib import contextmanager
 from importlib.metadata import version
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from scvi.data import _download
 from scvi.model._utils import parse_device_args
 from scvi.model.base._save_load import _initialize_model, _load_saved_files
 
@@ -16,7 +19,7 @@ from curvi.data import check_genes
 from curvi.model._registration import RegisteredModel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
 
     from anndata import AnnData
@@ -90,9 +93,10 @@ class SavingMixin(RegisteredModel):
         True
         """
         folder, target = str(dir_path), _device(map_location, accelerator, device)
-        attributes, _, state, saved = _load_saved_files(
-            folder, adata is None, map_location=target, prefix=prefix, backup_url=backup_url
-        )
+        with _unsaid():
+            attributes, _, state, saved = _load_saved_files(
+                folder, adata is None, map_location=target, prefix=prefix, backup_url=backup_url
+            )
         adata = adata if saved is None else saved
         registry = attributes.pop("registry_")
         written_by = registry.get("model_name", cls.__name__)
@@ -155,6 +159,18 @@ def completed(state: dict[str, Tensor], module: nn.Module, folder: str) -> dict[
             f"({len(missing)} missing, {len(foreign)} unknown). It was written by another version; see its changelog."
         )
     return whole
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """The host calls a file that is where it should be downloaded already; that is left out."""
+    logger = logging.getLogger(_download.__name__)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _device(map_location: str | torch.device | None, accelerator: str, device: int | str) -> torch.device:
