@@ -157,6 +157,16 @@ def test_batches_that_were_not_seen_are_compared_where_the_encoder_is_blind(trai
     assert np.isfinite(table.to_numpy()).all()
 
 
+@pytest.mark.parametrize("latent", ["vmf", "lorentz"])
+def test_minified_data_say_the_same(cells, quiet, latent):
+    curvi.CurviVAE.setup_anndata(cells, batch_key="patient")
+    model = curvi.CurviVAE(cells, latent=latent, n_hidden=16)
+    model.train(max_epochs=1, **quiet)
+    before = model.differential_abundance(sample_key="condition")
+    model.minify_adata()
+    np.testing.assert_allclose(model.differential_abundance(sample_key="condition"), before, rtol=1e-4, atol=1e-4)
+
+
 def test_the_table_can_be_written_whatever_the_samples_are_called(trained, make_cells, tmp_path):
     adata = make_cells(60)
     adata.obs["number"] = np.arange(60) % 3
