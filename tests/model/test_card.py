@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -165,7 +166,7 @@ def test_the_hub_finds_the_class(odd, tmp_path):
 
 def test_scvi_hub_opens_the_folder(odd, tmp_path):
     pytest.importorskip("huggingface_hub")
-    from scvi.hub import HubModel
+    from scvi.hub import HubMetadata, HubModel, HubModelCardHelper
 
     odd.save(tmp_path / "model", save_anndata=True)
     page = odd.write_card(tmp_path / "model", license="mit").read_text()
@@ -176,3 +177,7 @@ def test_scvi_hub_opens_the_folder(odd, tmp_path):
     assert (hub.model.get_latent_representation() == odd.get_latent_representation()).all()
     hub.save(overwrite=True)
     assert HubModel(str(tmp_path / "model")).metadata == hub.metadata
+    folder, described = str(tmp_path / "model"), {"anndata_version": version("anndata")}
+    assert HubMetadata.from_dir(folder, **described, model_parent_module="curvi.model") == hub.metadata
+    with pytest.raises(ValueError, match="CurviVAE not recognized"):
+        HubModelCardHelper.from_dir(folder, "mit", **described)

@@ -126,7 +126,7 @@ class CardMixin(RegisteredModel):
         ]
         page.write_text("\n\n".join(section for section in sections if section) + "\n", encoding="utf-8")
         found_by = {
-            "scvi_version": version("scvi-tools"),
+            "scvi_version": self.registry["scvi_version"],
             "anndata_version": version("anndata"),
             "model_cls_name": type(self).__name__,
             "training_data_url": None,
