@@ -60,3 +60,4 @@ class SCVI(curvi.CurviVAE):
         # A test that two models are equal looks at this layer by the path that it has in SCVI.
         first = next(part for part in self.module.encoder.modules() if isinstance(part, nn.Linear))
         object.__setattr__(self.module, "z_encoder", SimpleNamespace(encoder=SimpleNamespace(fc_layers=[[first]])))
+        self.init_params_ = self._get_init_params(locals())
