@@ -120,6 +120,17 @@ def test_a_model_without_data_has_a_card(odd, tmp_path):
     assert "| epochs | 3 |" in page
 
 
+def test_a_minified_model_has_a_card(odd, tmp_path):
+    odd.save(tmp_path / "model", save_anndata=True)
+    model = curvi.CurviVAE.load(tmp_path / "model")
+    model.minify_adata()
+    model.save(tmp_path / "small", save_anndata=True)
+    page = model.write_card(tmp_path / "small").read_text()
+    assert "median of the counts" not in page
+    assert ["cells", "90"] in tables(page)[1]
+    assert sorted(tables(page)[3][1:]) == sorted([name, "10"] for name in SHOWN)
+
+
 @pytest.mark.filterwarnings("ignore:Category .* fewer than 3 cells:UserWarning")
 def test_many_categories_are_cut_and_counted(tmp_path):
     adata = curvi.datasets.synthetic(n_obs=60, n_vars=10)
