@@ -130,7 +130,10 @@ def main() -> None:
     figures: dict[str, object] = {"threads": options.threads, "k": K}
     rows: list[dict[str, object]] = []
     for n in options.n:
-        rows += [measure(name, n, options.whole) for name in options.cases]
+        for name in options.cases:
+            rows.append(measure(name, n, options.whole))
+            if options.json:
+                options.json.write_text(json.dumps({**figures, "searches": rows}, indent=2))
         shown = [
             [
                 str(row["case"]),
@@ -145,9 +148,7 @@ def main() -> None:
         ]
         head = ["points", "exact, s", "approximate, s", "ratio", "recall", "recall it says"]
         report.table(f"{n} points, {K} neighbours", head, shown)
-        figures["searches"] = rows
-        if options.json:
-            options.json.write_text(json.dumps(figures, indent=2))
+    figures["searches"] = rows
     if options.scanpy:
         figures["scanpy"] = through_scanpy(max(options.n))
         print(figures["scanpy"])

@@ -116,11 +116,12 @@ def test_scanpy_takes_it_and_gets_its_own_graph():
     assert adata.uns["neighbors"]["params"]["n_neighbors"] == 10
 
 
-def test_scanpys_tools_run_on_the_graph(tmp_path):
+@pytest.mark.parametrize("method", ["exact", "approximate"])
+def test_scanpys_tools_run_on_the_graph(tmp_path, method):
     points = np.concatenate([on_sphere(60, 2) * 0.2 + centre for centre in np.eye(3)])
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     adata = AnnData(obsm={"X_rep": points})
-    sc.pp.neighbors(adata, use_rep="X_rep", transformer=GeodesicNeighbors(Sphere(2), n_neighbors=15))
+    sc.pp.neighbors(adata, use_rep="X_rep", transformer=GeodesicNeighbors(Sphere(2), 15, method=method))
     sc.tl.leiden(adata, 0.1, flavor="igraph", n_iterations=2, directed=False)
     patch = np.repeat(np.arange(3), 60)
     assert len({(a, b) for a, b in zip(patch, adata.obs["leiden"], strict=True)}) == adata.obs["leiden"].nunique() == 3
