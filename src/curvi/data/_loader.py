@@ -11,10 +11,11 @@ from scipy.sparse import issparse
 from scvi import REGISTRY_KEYS, settings
 from scvi.dataloaders import BatchDistributedSampler
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from curvi.data._minified import QZ, lacks_values
 from curvi.data._rows import dense_rows
+from curvi.data._stream import RowStream, is_on_disk, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
 IMAGES = "curvi_images"
 # The host's codes; everything else it registers is a number.
 _CODES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY, REGISTRY_KEYS.CAT_COVS_KEY, REGISTRY_KEYS.INDICES_KEY)
-
-
-def read_rows(matrix: Any, rows: np.ndarray) -> Any:
-    """Rows of an in-memory or on-disk matrix, sparse or dense, in the order and as often as ``rows`` names them."""
-    if isinstance(matrix, np.ndarray) or issparse(matrix):
-        return matrix[rows]
-    # On disk, rows can only be read sorted and once each.
-    unique, inverse = np.unique(rows, return_inverse=True)
-    return matrix[unique][inverse]
 
 
 def unit_of(adata: AnnData, matrix: Any) -> float:
@@ -103,17 +95,61 @@ class CellDataset(Dataset):
     def __getitem__(self, positions: Sequence[int]) -> dict[str, Tensor]:
         """The minibatch of the cells at ``positions``: ``X`` ``(n, n_features)`` float32, the columns ``(n, size)``."""
         rows = self.indices[np.asarray(positions)]
-        picked = torch.from_numpy(rows)
-        beside = {key: column[picked] for key, column in self.columns.items()}
         if self.matrix is None:
-            return beside
-        if issparse(self.matrix) and self.matrix.format == "csr" and self.unit == 1:
-            dense = dense_rows(self.matrix, rows)
-        else:
-            block = as_values(read_rows(self.matrix, rows), self.unit)
-            dense = block.toarray() if issparse(block) else np.asarray(block)
+            return self.beside(rows)
+        if issparse(self.matrix) and self.matrix.format == "csr":
+            return self.minibatch(rows, dense_rows(self.matrix, rows))
+        return self.minibatch(rows, read_rows(self.matrix, rows))
+
+    def beside(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """The columns of the cells in ``rows``."""
+        picked = torch.from_numpy(rows)
+        return {key: column[picked] for key, column in self.columns.items()}
+
+    def minibatch(self, rows: np.ndarray, block: Any) -> dict[str, Tensor]:
+        """The minibatch of the cells in ``rows``, whose values are ``block``."""
+        values = as_values(block, self.unit)
+        dense = values.toarray() if issparse(values) else np.asarray(values)
         x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
-        return {REGISTRY_KEYS.X_KEY: x} | beside
+        return {REGISTRY_KEYS.X_KEY: x} | self.beside(rows)
+
+
+class CellStream(IterableDataset):
+    """Minibatches of nearly equal size of cells that stay on disk, as :class:`RowStream` reads them.
+
+    Parameters
+    ----------
+    cells
+        The cells, of a matrix on disk.
+    batch_size
+        The largest minibatch.
+    shuffle
+        Whether each pass has a new random order, from torch's global generator.
+    """
+
+    def __init__(self, cells: CellDataset, batch_size: int, *, shuffle: bool) -> None:
+        self.cells = cells
+        sizes = even_sizes(len(cells), batch_size)
+        self.rows = RowStream(cells.matrix, cells.indices, sizes, shuffle=shuffle)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for rows, values in self.rows:
+            yield self.cells.minibatch(rows, values)
+
+
+def even_sizes(n: int, batch_size: int) -> list[int]:
+    """The sizes of ``ceil(n / batch_size)`` minibatches of ``n`` cells, which differ by at most one.
+
+    Examples
+    --------
+    >>> even_sizes(129, 128)
+    [65, 64]
+    """
+    size, larger = divmod(n, count) if (count := ceil(n / batch_size)) else (0, 0)
+    return [size + 1] * larger + [size] * (count - larger)
 
 
 class EvenBatchSampler(Sampler[list[int]]):
@@ -147,8 +183,10 @@ class EvenBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         order = torch.randperm(self.n).numpy() if self.shuffle else np.arange(self.n)
-        for part in np.array_split(order, max(len(self), 1)):
-            yield part.tolist()
+        start = 0
+        for size in even_sizes(self.n, self.batch_size):
+            yield order[start : start + size].tolist()
+            start += size
 
 
 class CellLoader(DataLoader):
@@ -157,7 +195,7 @@ class CellLoader(DataLoader):
     Parameters
     ----------
     adata_manager
-        The host's manager of a registered AnnData.
+        The host's manager of a registered AnnData. Data in memory are read at random; data on disk are streamed.
     indices
         Rows to load, as integers or a boolean mask; all by default. The order is kept when ``shuffle`` is False.
     batch_size
@@ -195,19 +233,37 @@ class CellLoader(DataLoader):
         n_obs = adata_manager.adata.n_obs
         self.indices = as_rows(indices, n_obs)
         dataset = CellDataset.from_manager(adata_manager, self.indices)
-        sampler: Sampler[list[int]]
-        if distributed_sampler:
-            sampler = BatchDistributedSampler(dataset, batch_size=batch_size, shuffle=shuffle)
+        workers = settings.dl_num_workers if num_workers is None else num_workers
+        source: dict[str, Any]
+        if dataset.matrix is not None and is_on_disk(dataset.matrix):
+            self._refuse_for_streams(workers, distributed_sampler)
+            source = {"dataset": CellStream(dataset, batch_size, shuffle=shuffle)}
+        elif distributed_sampler:
+            sampler: Sampler = BatchDistributedSampler(dataset, batch_size=batch_size, shuffle=shuffle)
+            source = {"dataset": dataset, "sampler": sampler}
         else:
             sampler = EvenBatchSampler(len(dataset), batch_size, shuffle=shuffle)
+            source = {"dataset": dataset, "sampler": sampler}
         super().__init__(
-            dataset,
+            **source,
             batch_size=None,
-            sampler=sampler,
             pin_memory=pin_memory,
-            num_workers=settings.dl_num_workers if num_workers is None else num_workers,
+            num_workers=workers,
             persistent_workers=settings.dl_persistent_workers if persistent_workers is None else persistent_workers,
         )
+
+    @staticmethod
+    def _refuse_for_streams(workers: int, distributed: bool) -> None:
+        if workers:
+            raise ValueError(
+                f"`num_workers` is {workers}, but cells on disk are read by a thread of their own; leave it at 0, or "
+                "load the data with `adata.to_memory()`."
+            )
+        if distributed:
+            raise ValueError(
+                "`distributed_sampler` is set, but cells on disk are read by one process; load the data with "
+                "`adata.to_memory()`."
+            )
 
 
 def level_free_loader(
@@ -228,6 +284,8 @@ def level_free_loader(
         columns[REGISTRY_KEYS.CONT_COVS_KEY] = torch.from_numpy(values)
     matrix = adata.X if layer is None else adata.layers[layer]
     dataset = CellDataset(matrix, columns, as_rows(indices, adata.n_obs), unit_of(adata, matrix))
+    if is_on_disk(matrix):
+        return DataLoader(CellStream(dataset, batch_size, shuffle=False), batch_size=None)
     return DataLoader(dataset, batch_size=None, sampler=EvenBatchSampler(len(dataset), batch_size, shuffle=False))
 
 

@@ -166,6 +166,8 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         with warnings.catch_warnings():
             # The host means to leave it out too, but spells it otherwise.
             warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
+            # Its advice on loaders with several workers, which cells on disk have not.
+            warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
             if ckpt_path is not None:
                 # It is where the checkpoint lies.
                 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
