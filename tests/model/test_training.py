@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from scvi.criticism import PosteriorPredictiveCheck
 from scvi.train import SaveCheckpoint
 from torch.utils.data import DataLoader, Dataset
 
@@ -460,3 +461,100 @@ def test_what_a_registry_lacks_is_said(make, quiet):
     del module.n_obs
     with pytest.raises(ValueError, match="`max_epochs` is None, and `datamodule` has no `n_obs`"):
         model.train(datamodule=module, **quiet)
+
+
+# The host's checks and searches
+
+
+@pytest.mark.filterwarnings("ignore")  # of scanpy, about names of genes and data that look transformed
+@pytest.mark.parametrize(
+    "latent", ["vmf", *(pytest.param(latent, marks=pytest.mark.slow) for latent in LATENTS[1:])], ids=_name
+)
+def test_the_hosts_posterior_predictive_checks_run_on_real_counts(quiet, latent):
+    adata = curvi.datasets.pbmc68k()
+    frequent = np.argsort(-np.asarray(adata.X.sum(0)).ravel())[:150]
+    adata = adata[:300, frequent].copy()
+    curvi.CurviVAE.setup_anndata(adata)
+    counts = adata.copy()
+    counts.X = counts.X.astype(np.int64)
+    errors = {}
+    for epochs in (1, 60):
+        scvi.settings.seed = 0
+        model = curvi.CurviVAE(adata, latent=latent, n_hidden=32)
+        model.train(epochs, **quiet)
+        check = PosteriorPredictiveCheck(counts, {"model1": model}, n_samples=4)
+        check.coefficient_of_variation("cells")
+        check.coefficient_of_variation("features")
+        check.zero_fraction()
+        check.calibration_error()
+        metrics = check.metrics
+        assert len(metrics["cv_gene"]) == adata.n_vars
+        assert len(metrics["cv_cell"]) == adata.n_obs
+        zeros = metrics["zero_fraction"]
+        # What the host calls the fraction of zeros is that of the others.
+        assert zeros["Raw"].to_numpy() == pytest.approx(np.asarray((adata.X > 0).mean(0)).ravel())
+        errors[epochs] = (zeros["model1"] - zeros["Raw"]).abs().mean()
+        assert 0 <= float(metrics["calibration"].loc["features", "model1"]) < 1
+    # Draws of a trained model are more like the data.
+    assert errors[60] < 0.7 * errors[1]
+    check.differential_expression(de_groupby="cell_type", n_samples=1)
+    assert check.metrics["diff_exp"]["summary"]["lfc_pearson"].astype(float).mean() > 0.3
+
+
+def _scored():
+    """A class whose training logs a score; made here, so that the search's own processes need not import this file."""
+
+    class Scored(curvi.CurviVAE):
+        def train(self, *args, callbacks=(), **kwargs):
+            def spread(model):
+                return float(model.get_latent_representation().std())
+
+            super().train(*args, callbacks=[curvi.model.ModelScore("spread_validation", spread), *callbacks], **kwargs)
+
+    return Scored
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of ray and its own packages
+@pytest.mark.parametrize(
+    ("make_kind", "metric", "mode"),
+    [(lambda: curvi.CurviVAE, "elbo_validation", "min"), (_scored, "spread_validation", "max")],
+    ids=["elbo", "score"],
+)
+def test_the_hosts_search_goes_over_latent_spaces(make_cells, tmp_path, make_kind, metric, mode):
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("hyperopt")
+    pytest.importorskip("scib_metrics")
+    from ray import tune
+    from scvi.autotune import run_autotune
+
+    adata, kind = make_cells(), make_kind()
+    kind.setup_anndata(adata, batch_key=LEVELS)
+    choices = ["vmf", "lorentz", [("vmf", 2), ("normal", 2)]]
+    space = {
+        "model_params": {"latent": tune.grid_search(choices), "n_hidden": tune.choice([8, 16])},
+        "train_params": {"max_epochs": 2},
+    }
+    try:
+        found = run_autotune(
+            kind,
+            adata,
+            metrics=[metric],
+            mode=mode,
+            search_space=space,
+            num_samples=1,
+            scheduler="fifo",
+            searcher="random",
+            seed=0,
+            resources={"cpu": 1},
+            logging_dir=str(tmp_path),
+            ignore_reinit_error=True,
+        ).result_grid
+    finally:
+        ray.shutdown()
+    assert not found.errors
+    values = {str(result.config["model_params"]["latent"]): result.metrics[metric] for result in found}
+    assert set(values) == set(map(str, choices))
+    assert np.isfinite(list(values.values())).all()
+    best = found.get_best_result(metric, mode).metrics[metric]
+    assert best == (min if mode == "min" else max)(values.values())
