@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsTransformer
 
 from curvi.manifolds import Euclidean, Lorentz, Poincare, Product, Sphere
-from curvi.metrics import GeodesicNeighbors, _neighbors
+from curvi.metrics import GeodesicNeighbors, _cells, _neighbors
 from curvi.metrics import _exact as module
 from curvi.metrics._neighbors import nearest
 
@@ -268,7 +268,8 @@ def test_large_data_are_searched_approximately_and_a_line_says_so(monkeypatch, c
         transformer.fit_transform(points)
     assert transformer.recall_ == 1
     assert not caplog.records
-    monkeypatch.setattr(_neighbors, "_PAIRS", 10**6)
+    monkeypatch.setattr(_neighbors, "OVERHEAD", 100)
+    monkeypatch.setattr(_cells, "OVERHEAD", 100)
     monkeypatch.setattr(_neighbors, "_POINTS", 1000)
     with caplog.at_level(logging.INFO, logger="curvi"):
         transformer.fit_transform(points)
@@ -277,7 +278,8 @@ def test_large_data_are_searched_approximately_and_a_line_says_so(monkeypatch, c
 
 
 def test_auto_is_exact_where_cells_do_not_help(monkeypatch):
-    monkeypatch.setattr(_neighbors, "_PAIRS", 10**6)
+    monkeypatch.setattr(_neighbors, "OVERHEAD", 100)
+    monkeypatch.setattr(_cells, "OVERHEAD", 100)
     monkeypatch.setattr(_neighbors, "_POINTS", 1000)
     points = on_sphere(2000, 60)
     transformer = GeodesicNeighbors(Sphere(60), 5)

@@ -24,8 +24,8 @@ _FEWEST = 8
 # What the distance from its pivot to a cell's points adds to the distance of the cell. In a tree, or far out in
 # hyperbolic space, the way to a point leads through the pivot; in flat space of many dimensions it adds little.
 _WEIGHTS = (1e-6, 0.5)
-# Above this share of all pairs, looking at all of them is faster.
-_WORTHWHILE = 0.35
+# What a query costs beside the pairs that it is compared with, and a pair in a cell, in pairs of the exact search.
+OVERHEAD, _DEARER = 60_000, 4
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,9 @@ class Plan:
     neighbor: Tensor
     distance: Tensor
 
-    @property
-    def worthwhile(self) -> bool:
-        """Whether it is faster than comparing all pairs."""
-        return self.share < _WORTHWHILE
+    def is_faster(self, n_points: int, cost: int) -> bool:
+        """Whether it is faster than comparing all pairs, of which each costs as :attr:`Comparison.cost` says."""
+        return OVERHEAD + _DEARER * self.share * n_points * cost < n_points * cost
 
     def recall(self, distance: Tensor) -> float:
         """The share of the exact neighbours in the sample that a search with these distances `(n, k)` has found."""

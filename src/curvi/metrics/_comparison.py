@@ -175,6 +175,11 @@ class Comparison:
         return total
 
     @property
+    def cost(self) -> int:
+        """What a pair costs, about, in units of a product alone: with several factors each takes roots and angles."""
+        return 1 if len(self.forms) == 1 else 6 * len(self.forms)
+
+    @property
     def reach(self) -> float:
         """The score up to which :meth:`rounding` holds."""
         return min(form.reach for form in self.forms) if len(self.forms) > 1 else inf

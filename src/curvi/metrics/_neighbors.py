@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from curvi.metrics._cells import Cells
+from curvi.metrics._cells import OVERHEAD, Cells
 from curvi.metrics._comparison import Comparison
 from curvi.metrics._exact import exact
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from curvi.manifolds import Manifold
 
-# From so many pairs of points on, and so many points on both sides, comparing all pairs takes longer than making cells.
-_PAIRS, _POINTS = 10**9, 5000
+# With fewer points than this on either side, comparing all pairs takes no time to speak of.
+_POINTS = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class GeodesicNeighbors(TransformerMixin, BaseEstimator):
         Number of neighbours of each point, at least 1, not counting the point itself. :func:`scanpy.pp.neighbors`
         counts the cell itself among its neighbours and drops the last one, here as with scikit-learn's transformer.
     method
-        ``"exact"``, ``"approximate"``, or ``"auto"``: approximate from about 30 000 points on, where that is faster.
+        ``"exact"``, ``"approximate"``, or ``"auto"``: approximate where that is faster, from about 60 000 points on, or
+        10 000 on products of manifolds.
     recall
         The share of the neighbours that the approximate search is to find, between 0 and 1.
     random_state
@@ -219,10 +220,10 @@ def nearest(
             "method='exact'."
         )
     neighbor, distance, achieved = None, None, 1.0
-    if comparison.forms and _METHODS[method](len(queries), len(points)):
+    if comparison.forms and _METHODS[method](len(queries), len(points), comparison.cost):
         cells = Cells(manifold, comparison, points, seed)
         plan = cells.plan(queries, k - own_first, own, recall)
-        if plan.worthwhile or method == "approximate":
+        if method == "approximate" or plan.is_faster(len(points), comparison.cost):
             neighbor, distance = cells.search(queries, k - own_first, own, plan)
             achieved = plan.recall(distance)
             share = f"{plan.share:.1%} of all pairs compared"
@@ -235,9 +236,9 @@ def nearest(
     return Nearest(neighbor.numpy(), distance.numpy(), achieved)
 
 
-# Whether so many queries are to be searched for among so many points approximately.
-_METHODS: dict[str, Callable[[int, int], bool]] = {
-    "auto": lambda n, m: n * m > _PAIRS and min(n, m) > _POINTS,
-    "exact": lambda n, m: False,
-    "approximate": lambda n, m: True,
+# Whether so many queries may be searched for among so many points, at that cost of a pair, approximately.
+_METHODS: dict[str, Callable[[int, int, int], bool]] = {
+    "auto": lambda n, m, cost: min(n, m) >= _POINTS and m * cost > OVERHEAD,
+    "exact": lambda n, m, cost: False,
+    "approximate": lambda n, m, cost: True,
 }

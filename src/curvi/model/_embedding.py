@@ -125,7 +125,7 @@ class EmbeddingMixin(RegisteredModel):
         """Geodesic nearest neighbours on the latent manifold, for ``scanpy.pp.neighbors(transformer=...)``.
 
         The arguments are those of :class:`curvi.metrics.GeodesicNeighbors`: ``method="auto"`` compares all pairs of
-        cells up to about 30 000 of them, and searches approximately for a share ``recall`` of the neighbours beyond.
+        cells, and searches approximately for a share ``recall`` of the neighbours where many cells make that faster.
 
         Examples
         --------
