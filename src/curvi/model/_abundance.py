@@ -203,9 +203,9 @@ def abundance_log_ratio(
 
     .. math:: \log \frac{1}{|A|} \sum_{s \in A} p_s(z) - \log \frac{1}{|B|} \sum_{s \in B} p_s(z)
 
-    Each sample counts the same, however many cells it has :cite:p:`Boyeau2025`. Where posteriors overlap, a log-ratio of
-    log 2 says that twice the share of the cells of the first group lies there; where they are narrow against the gaps
-    between cells, it hangs on the nearest few, and is larger than what the shares say.
+    Each sample counts the same, however many cells it has :cite:p:`Boyeau2025`. Where posteriors overlap, a log-ratio
+    of log 2 says that twice the share of the cells of the first group lies there; where they are narrow against the
+    gaps between cells, it hangs on the nearest few, and is larger than what the shares say.
 
     Parameters
     ----------
