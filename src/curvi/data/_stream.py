@@ -78,7 +78,7 @@ class RowStream:
 
     Shuffled, the rows are cut into runs of 256 that lie together; runs from all over the matrix fill a buffer, in which
     rows are mixed. A minibatch thus holds cells of as many runs as fit the buffer, 64 where its 16,384 rows are no more
-    than 128 MiB.
+    than 128 MiB. What fits one buffer comes in the order in which cells in memory would.
 
     Parameters
     ----------
@@ -118,7 +118,11 @@ class RowStream:
         if not self.shuffle:
             cuts = [*range(0, n, self.buffer_rows), n]
             return [(self.rows[a:b], np.arange(b - a)) for a, b in pairwise(cuts)]
-        runs = np.array_split(np.sort(self.rows), max(1, ceil(n / RUN)))
+        if n <= self.buffer_rows:
+            # All fit: the order is that of cells in memory.
+            place = np.argsort(np.argsort(self.rows, kind="stable"), kind="stable")
+            return [(np.sort(self.rows), place[torch.randperm(n).numpy()])]
+        runs = np.array_split(np.sort(self.rows), ceil(n / RUN))
         # Buffers of nearly equal size: a small last one would mix the rows of few places only.
         groups = np.array_split(torch.randperm(len(runs)).numpy(), ceil(len(runs) * RUN / self.buffer_rows))
         chosen = [np.concatenate([runs[i] for i in np.sort(group)]) for group in groups]
