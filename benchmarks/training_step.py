@@ -3,7 +3,7 @@
 Everything runs in one process on the same cells with the same minibatches, in turn, several times; medians compare.
 With ``CURVI_DATA_DIR`` set the cells are the scPhere demo set found there, otherwise synthetic ones of the same size.
 
-Usage: ``python benchmarks/training_step.py [--repeats 5] [--epochs 4]``
+Usage: ``python benchmarks/training_step.py [--repeats 5] [--epochs 4] [--cells 20000] [--threads 1]``
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from curvi import presets
 BATCH = 128
 
 
-def cells() -> anndata.AnnData:
-    if os.environ.get("CURVI_DATA_DIR"):
+def cells(n: int | None) -> anndata.AnnData:
+    if n is None and os.environ.get("CURVI_DATA_DIR"):
         return real("scphere_cd14_erythroid")
-    return curvi.datasets.synthetic(n_obs=2303, n_vars=2000, mean_library=335, seed=0)
+    return curvi.datasets.synthetic(n_obs=n or 2303, n_vars=2000, mean_library=335, seed=0)
 
 
 class EpochTimes(Callback):
@@ -101,13 +101,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--cells", type=int, help="synthetic cells in the place of real ones")
+    parser.add_argument("--threads", type=int, help="by default as many as torch takes")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     be_quiet()
     scvi.settings.seed = 0
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
 
-    adata = cells()
+    adata = cells(options.cells)
     n, g = adata.shape
+    density = np.count_nonzero(adata.X.data) / (n * g)
     architectures = {
         "scVI": ([(g, 128), (128, 20), (10, 128), (128, g)], 1),
         "scPhere": ([(g, 128), (128, 64), (64, 32), (32, 4), (3, 32), (32, 128), (128, g)], 1),
@@ -124,7 +129,7 @@ def main() -> None:
 
     own_floor = dict(zip(makers, ["scVI", "scVI", "scVI", "scVI", "scPhere", "scPhere with thinning"], strict=True))
     reference = np.array(seconds["scVI, its defaults"])
-    print(f"{n} cells x {g} genes, minibatch {BATCH}, {machine()}")
+    print(f"{n} cells x {g} genes, {density:.1%} of the counts not zero, minibatch {BATCH}, {machine()}")
     print(f"{'':40s}{'s/epoch':>9s}{'x floor':>9s}{'scVI / this':>13s}")
     figures = {}
     for name, values in seconds.items():
