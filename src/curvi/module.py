@@ -12,7 +12,7 @@ from torch import Size, Tensor, nn
 from torch.nn import functional
 
 from curvi.data._minified import QZ
-from curvi.nn import CountThinning, Decoder, Encoder
+from curvi.nn import CountThinning, Decoder, Encoder, row_spread
 from curvi.objectives import divergence, importance_weighted_log_likelihood, thinning_penalty
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class VAE(BaseModuleClass):
         The expected fraction of counts removed, and the weight of the thinning penalty; weight 0 costs nothing.
     corruption
         Noise on the encoder's input in training; what is to be reconstructed stays clean.
+    level_shrinkage
+        For each batch level the precision of a Gaussian prior on the rows of its tables about their mean; empty for
+        none, which costs nothing.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class VAE(BaseModuleClass):
         thinning_rate: float = 0.2,
         thinning_weight: float = 0.0,
         corruption: Corruption | None = None,
+        level_shrinkage: Sequence[float] = (),
     ) -> None:
         super().__init__()
         if not thinning_weight >= 0:
@@ -88,6 +92,7 @@ class VAE(BaseModuleClass):
         self.thinning = CountThinning(thinning_rate)
         self.thinning_weight = thinning_weight
         self.corruption = corruption
+        self.level_shrinkage = tuple(level_shrinkage)
         self._held: list[nn.Module] = []
 
     def hold(self, modules: Sequence[nn.Module]) -> None:
@@ -220,8 +225,13 @@ class VAE(BaseModuleClass):
         inference_outputs: dict[str, Any],
         generative_outputs: dict[str, Distribution],
         kl_weight: float = 1.0,
+        n_obs: int | None = None,
     ) -> LossOutput:
-        """The mean over cells of the negative ELBO, its divergence weighted, plus the thinning penalty."""
+        """The mean over cells of the negative ELBO, its divergence weighted, plus the thinning penalty.
+
+        With the number of training cells ``n_obs``, which the host's training plan knows, also plus the negative log
+        prior of the levels' rows, of which each cell bears its part.
+        """
         qz = inference_outputs["qz"]
         x = tensors[REGISTRY_KEYS.X_KEY].to(self.dtype)
         metrics = {}
@@ -235,6 +245,11 @@ class VAE(BaseModuleClass):
                 ).mean()
                 loss = loss + self.thinning_weight * penalty
                 metrics["thinning_penalty"] = penalty.detach()
+            if self.level_shrinkage and n_obs:
+                spread = torch.stack([weight * row_spread(self, i) for i, weight in enumerate(self.level_shrinkage)])
+                shrinkage = spread.sum() / (2 * n_obs)
+                loss = loss + shrinkage
+                metrics["level_shrinkage"] = shrinkage.detach()
         return LossOutput(loss=loss, reconstruction_loss=reconstruction, kl_local=kl, extra_metrics=metrics)
 
     @torch.inference_mode()

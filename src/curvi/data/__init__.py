@@ -12,6 +12,7 @@ from curvi.data._minified import (
     minified_type,
     posterior_columns,
 )
+from curvi.data._nesting import nesting
 from curvi.data._registry import from_data_module, make_registry
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "minified_record",
     "minified_type",
     "posterior_columns",
+    "nesting",
     "registered_shape",
     "to_images",
     "value_blocks",

@@ -18,6 +18,7 @@ from scvi.data.fields import (
 )
 
 from curvi.data._image_field import ImageField
+from curvi.data._nesting import confounding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,8 +157,8 @@ def host_fields(
     """The host library's fields for the columns of ``adata`` that a model reads, after checking them.
 
     The first level goes under the host's ``batch``, the others under its further categorical covariates: only these
-    keys are loaded as int64, and custom data modules write them too. A level with one category is warned about, unless
-    ``new_data`` says that its other categories were seen elsewhere.
+    keys are loaded as int64, and custom data modules write them too. A level with one category is warned about, and so
+    are levels that cannot be told apart, unless ``new_data`` says that other categories were seen elsewhere.
 
     Raises
     ------
@@ -194,6 +195,9 @@ def host_fields(
                 UserWarning,
                 stacklevel=3,
             )
+    confounded = None if new_data else confounding(adata.obs, levels)
+    if confounded is not None:
+        warnings.warn(confounded, UserWarning, stacklevel=3)
     return [
         # The likelihood checks every value; the host would look at twenty of them.
         LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),

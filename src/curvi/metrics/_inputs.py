@@ -89,7 +89,7 @@ def _geodesic(adata: AnnData, use_rep: str, points: np.ndarray, manifold: Manifo
     if manifold is None and record is not None:
         manifold = from_config(record)
     if manifold is None:
-        if _on_a_hyperboloid(points):
+        if on_a_hyperboloid(points):
             raise ValueError(
                 f"the points of `adata.obsm[{use_rep!r}]` satisfy the equation of a hyperboloid, but no manifold is "
                 "recorded for them; pass `manifold=`, or metric='euclidean' if straight lines are meant."
@@ -111,7 +111,7 @@ _METRICS: dict[str, Callable[[AnnData, str, np.ndarray, Manifold | None], Manifo
 }
 
 
-def _on_a_hyperboloid(points: np.ndarray) -> bool:
+def on_a_hyperboloid(points: np.ndarray) -> bool:
     """Whether x_0^2 - x_1^2 - ... is one positive number for all points `(n, ambient_dim)`, up to float32 rounding."""
     if points.shape[1] < 2 or np.ptp(points, axis=0).max() == 0:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from curvi.module import VAE
 from curvi.nn import Corruption, Layers, Networks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from curvi.data import BatchLevels
 
@@ -158,6 +159,29 @@ def build_corruption(corruption: str | None, options: Mapping[str, Any], likelih
             f"{'counts' if counts else 'real numbers'}; choose one of {', '.join(map(repr, fitting))}."
         )
     return kind(**options)
+
+
+def build_shrinkage(shrinkage: float | Mapping[str, float] | None, levels: BatchLevels) -> tuple[float, ...]:
+    """The precision of the prior on the rows of each level; empty for none at all.
+
+    Raises
+    ------
+    ValueError
+        If a level is unknown, there is none, or a precision is negative or not finite.
+    """
+    if shrinkage is None:
+        return ()
+    given = dict(shrinkage) if isinstance(shrinkage, Mapping) else dict.fromkeys(levels.names, shrinkage)
+    unknown = [name for name in given if name not in levels.names]
+    if unknown or not given:
+        known = ", ".join(map(repr, levels.names)) or "none"
+        raise ValueError(f"`level_shrinkage` is {shrinkage!r}; the batch levels are {known}.")
+    for name, precision in given.items():
+        if not isinstance(precision, int | float) or not 0 <= precision < float("inf"):
+            raise ValueError(
+                f"`level_shrinkage` is {precision!r} for batch level {name!r}; expected 0 (none) or a positive number."
+            )
+    return tuple(float(given.get(name, 0.0)) for name in levels.names) if any(given.values()) else ()
 
 
 def _level_index(levels: BatchLevels, name: str) -> int:

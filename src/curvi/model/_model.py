@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from curvi.data import BatchLevels, from_data_module, lacks_values, registered_shape
 from curvi.model._abundance import AbundanceMixin
-from curvi.model._build import build_corruption, build_latent, build_likelihood, build_networks, build_vae
+from curvi.model._build import (
+    build_corruption,
+    build_latent,
+    build_likelihood,
+    build_networks,
+    build_shrinkage,
+    build_vae,
+)
 from curvi.model._card import CardMixin
 from curvi.model._decoding import DecodingMixin
 from curvi.model._differential import DifferentialMixin
 from curvi.model._evidence import EvidenceMixin
+from curvi.model._levels import LevelsMixin
 from curvi.model._minified import MinifiedMixin
 from curvi.model._query import QueryMixin
 from curvi.model._saving import VERSION, SavingMixin
@@ -31,6 +39,7 @@ class CurviVAE(
     DecodingMixin,
     DifferentialMixin,
     EvidenceMixin,
+    LevelsMixin,
     QueryMixin,
     CardMixin,
     SavingMixin,
@@ -88,6 +97,11 @@ class CurviVAE(
     thinning_rate, thinning_weight
         The expected fraction of counts removed from a cell's copy, and the weight of the squared distance between where
         cell and copy lie. With weight 0 there is no copy.
+    level_shrinkage
+        How strongly the categories of a batch level are drawn together: the precision (one over the variance) of a
+        Gaussian prior on what a category adds to each unit of a layer, about the mean of all categories of the level,
+        for all levels or as ``{level: precision}``. A category of few cells, whose own data say little, then stays near
+        the others, new categories of :meth:`load_query_data` included. By default none.
     corruption
         Noise on the encoder's input in training, so that the model learns to remove it: ``"thinning"`` or ``"dropout"``
         of counts, ``"dropout"``, ``"gaussian"`` or ``"salt_and_pepper"`` of real values. What is to be reconstructed,
@@ -131,6 +145,7 @@ class CurviVAE(
         unit_norm_input: bool = False,
         thinning_rate: float = 0.2,
         thinning_weight: float = 0.0,
+        level_shrinkage: float | Mapping[str, float] | None = None,
         corruption: str | None = None,
         latent_kwargs: Mapping[str, Any] | None = None,
         likelihood_kwargs: Mapping[str, Any] | None = None,
@@ -182,6 +197,7 @@ class CurviVAE(
                 "unit_norm_input": unit_norm_input,
                 "thinning_rate": thinning_rate,
                 "thinning_weight": thinning_weight,
+                "level_shrinkage": build_shrinkage(level_shrinkage, self._levels),
             },
         )
         if adata is not None:

@@ -154,6 +154,11 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             )
         if datamodule is None and self.adata is None:
             raise ValueError("the model has no data of its own to train on; pass `datamodule`.")
+        if self.module.level_shrinkage and datamodule is not None and not getattr(datamodule, "n_train", None):
+            raise ValueError(
+                "`level_shrinkage` weighs a prior against the number of training cells; give `datamodule` that number "
+                "as its attribute `n_train`."
+            )
         if ckpt_path is not None and Path(ckpt_path).is_dir():
             raise ValueError(
                 f"`ckpt_path` is {str(ckpt_path)!r}, a folder, as scvi-tools' `SaveCheckpoint` writes them, without an "

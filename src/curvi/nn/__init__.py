@@ -3,7 +3,7 @@
 from curvi.nn._base import Decoder, Encoder
 from curvi.nn._conv import ConvDecoder, ConvEncoder
 from curvi.nn._corruption import Corruption, CountThinning, FeatureDropout, GaussianNoise, SaltAndPepper
-from curvi.nn._covariates import CovariateShift
+from curvi.nn._covariates import CovariateShift, row_spread
 from curvi.nn._mlp import MLP, MLPDecoder, MLPEncoder
 from curvi.nn._networks import ConvNetworks, Layers, MLPNetworks, Networks
 
@@ -25,4 +25,5 @@ __all__ = [
     "MLPNetworks",
     "Networks",
     "SaltAndPepper",
+    "row_spread",
 ]

@@ -72,6 +72,12 @@ class CovariateShift(nn.Module):
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
+def row_spread(module: nn.Module, level: int) -> Tensor:
+    """The squares of the rows of a level about their mean row, summed over all tables in a module, shape ``()``."""
+    tables = [part.tables[level] for part in module.modules() if isinstance(part, CovariateShift) and part.tables]
+    return torch.stack([(table - table.mean(0)).square().sum() for table in tables]).sum()
+
+
 class Covariates(NamedTuple):
     """What a network sees of a cell beside its input.
 
