@@ -193,11 +193,11 @@ def host_fields(
             warnings.warn(
                 f"batch level {key!r} has the one category {adata.obs[key].iloc[0]!r}; it corrects nothing.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
     confounded = None if new_data else confounding(adata.obs, levels)
     if confounded is not None:
-        warnings.warn(confounded, UserWarning, stacklevel=3)
+        warnings.warn(confounded, UserWarning, stacklevel=4)
     return [
         # The likelihood checks every value; the host would look at twenty of them.
         LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from scvi import settings
+from scvi import REGISTRY_KEYS, settings
 from torch import Tensor
 
 from curvi.data import check_columns
@@ -196,12 +196,14 @@ class LevelsMixin(ExpressionMixin):
             done += len(z)
             corrected = torch.stack([self._expected(tensors, z, way) for way in ways]).mean(0)
             values = {
-                _OBSERVED: self._on_log_scale(tensors["X"]),
                 _DECODED: self._on_log_scale(self._expected(tensors, z, Counterfactual({}))),
                 _CORRECTED: self._on_log_scale(corrected),
             }
-            for what, shares in sums.shares.items():
-                shares.add(values[what].cpu().numpy(), codes[part], groups[part])
+            # Minified data have none.
+            if REGISTRY_KEYS.X_KEY in tensors:
+                values[_OBSERVED] = self._on_log_scale(tensors[REGISTRY_KEYS.X_KEY])
+            for what, numbers in values.items():
+                sums.shares[what].add(numbers.cpu().numpy(), codes[part], groups[part])
             sums.points.append(z.cpu().numpy())
             sums.n_values += values[_DECODED].numel()
             for level in sums.shifts:

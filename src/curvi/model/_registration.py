@@ -73,7 +73,8 @@ class RegisteredModel(BaseMinifiedModeModelClass):
         layer
             The layer that holds the data; ``.X`` by default.
         batch_key
-            A column of ``.obs``, or a list of columns: the levels of the batch vector.
+            A column of ``.obs``, or a list of columns: the levels of the batch vector. Where the data cannot tell two
+            of them apart, as patients who have one disease each, a warning says so (:func:`curvi.data.nesting`).
         labels_key
             A column of cell types; kept for evaluation, the model does not read it.
         size_factor_key
