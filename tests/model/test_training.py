@@ -70,6 +70,27 @@ class Count(Callback):
         self.weights.append(float(plan.loss_kwargs["kl_weight"]))
 
 
+class Norms(Callback):
+    """The norm of all gradients of each step, as the optimiser saw them."""
+
+    def __init__(self):
+        self.values = []
+
+    def on_before_zero_grad(self, trainer, plan, optimizer):
+        norms = [parameter.grad.norm() for parameter in plan.parameters() if parameter.grad is not None]
+        if norms:
+            self.values.append(float(torch.stack(norms).norm()))
+
+
+def test_gradients_are_clipped(make, quiet):
+    free, clipped = Norms(), Norms()
+    make().train(2, callbacks=[free], **quiet)
+    make().train(2, callbacks=[clipped], gradient_clip_val=0.5, **quiet)
+    assert len(free.values) == len(clipped.values) > 1
+    assert min(free.values) > 0.5
+    assert max(clipped.values) <= 0.5 + 1e-5
+
+
 # Stopping and checkpoints
 
 

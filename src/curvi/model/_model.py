@@ -20,6 +20,7 @@ from curvi.model._differential import DifferentialMixin
 from curvi.model._evidence import EvidenceMixin
 from curvi.model._levels import LevelsMixin
 from curvi.model._minified import MinifiedMixin
+from curvi.model._mudata import MuDataMixin
 from curvi.model._query import QueryMixin
 from curvi.model._saving import VERSION, SavingMixin
 from curvi.model._training import TrainingMixin
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 class CurviVAE(
     AbundanceMixin,
     MinifiedMixin,
+    MuDataMixin,
     DecodingMixin,
     DifferentialMixin,
     EvidenceMixin,
