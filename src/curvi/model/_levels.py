@@ -68,7 +68,7 @@ class LevelsMixin(ExpressionMixin):
         - ``corrected``: what it expects of each cell under one and the same combination of categories. What is left
           here goes through the latent space.
         - ``latent``: where the cells lie, by :func:`curvi.metrics.variance_explained` along the manifold. The unique
-          share is that of tangent coordinates at the Frechet mean.
+          part of it is as large, in proportion, as in tangent coordinates at the Frechet mean.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class LevelsMixin(ExpressionMixin):
                 row["latent"] = variance_explained(
                     points, codes[:, level], space, groups, n_shuffles=n_shuffles, seed=seed
                 )
-            row["latent_unique"] = tangent.unique(level)
+            row["latent_unique"] = _unique_part(row["latent"], tangent.share(level), tangent.unique(level))
             row["shift"] = np.sqrt(sums.shifts[level] / sums.n_values) if level in sums.shifts else float("nan")
             table[name] = row
         effects = pd.DataFrame.from_dict(table, orient="index").astype({"n_categories": int})
@@ -224,3 +224,9 @@ class LevelsMixin(ExpressionMixin):
         if not self.module.likelihood.observations.are_counts:
             return values
         return torch.log1p(values / values.sum(-1, keepdim=True) * _TOTAL)
+
+
+def _unique_part(share: float, flat_share: float, flat_unique: float) -> float:
+    """The unique part of a share on a manifold, in the proportion that it has in flat coordinates."""
+    # Where cells lie all around a sphere, flat shares are smaller than those along the manifold.
+    return share * float(np.clip(flat_unique / flat_share, 0, 1)) if flat_share > 0 else flat_unique

@@ -6,6 +6,7 @@ from curvi.pl._film import Film, film
 from curvi.pl._history import history
 from curvi.pl._images import images
 from curvi.pl._latent import latent
+from curvi.pl._level_effects import level_effects
 from curvi.pl._line import line
 from curvi.pl._manifold_grid import manifold_grid
 from curvi.pl._map import map
@@ -30,6 +31,7 @@ __all__ = [
     "history",
     "images",
     "latent",
+    "level_effects",
     "line",
     "manifold_grid",
     "map",
