@@ -14,12 +14,14 @@ from curvi.data._minified import (
 )
 from curvi.data._nesting import nesting
 from curvi.data._registry import from_data_module, make_registry
+from curvi.data._shares import EvenDistributedSampler
 
 __all__ = [
     "BatchLevels",
     "CellDataset",
     "CellLoader",
     "EvenBatchSampler",
+    "EvenDistributedSampler",
     "ImageField",
     "as_keys",
     "check_columns",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from math import ceil
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from scipy.sparse import issparse
 from scvi import REGISTRY_KEYS, settings
-from scvi.dataloaders import BatchDistributedSampler
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from curvi.data._minified import QZ, lacks_values
 from curvi.data._rows import dense_rows
-from curvi.data._stream import RowStream, is_on_disk, read_rows
+from curvi.data._shares import EvenDistributedSampler, Share, even_sizes, share_of_passes, share_of_steps
+from curvi.data._stream import RowStream, is_on_disk, read_rows, shuffled_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,35 +121,36 @@ class CellStream(IterableDataset):
     ----------
     cells
         The cells, of a matrix on disk.
-    batch_size
-        The largest minibatch.
+    share
+        Which of them, in the order of the dataset or of an epoch, and in what minibatches.
     shuffle
         Whether each pass has a new random order, from torch's global generator.
+    seed
+        For a process that has a share of every epoch: of what goes to which process, a number from 0 that all of them
+        must have in common. None where the share is always of the same cells.
     """
 
-    def __init__(self, cells: CellDataset, batch_size: int, *, shuffle: bool) -> None:
+    def __init__(self, cells: CellDataset, share: Share, *, shuffle: bool, seed: int | None = None) -> None:
         self.cells = cells
-        sizes = even_sizes(len(cells), batch_size)
-        self.rows = RowStream(cells.matrix, cells.indices, sizes, shuffle=shuffle)
+        self.share = share
+        self.seed = seed if shuffle else None
+        self.epoch = 0
+        own = cells.indices[share.start : share.stop]
+        self.rows = RowStream(cells.matrix, own, share.sizes, shuffle=shuffle)
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next pass belongs to, where cells are dealt anew by the epoch."""
+        self.epoch = epoch
+
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        if self.seed is not None:
+            dealt = shuffled_runs(self.cells.indices, np.random.default_rng([self.seed, self.epoch]))
+            self.rows.rows = dealt[self.share.start : self.share.stop]
         for rows, values in self.rows:
             yield self.cells.minibatch(rows, values)
-
-
-def even_sizes(n: int, batch_size: int) -> list[int]:
-    """The sizes of ``ceil(n / batch_size)`` minibatches of ``n`` cells, which differ by at most one.
-
-    Examples
-    --------
-    >>> even_sizes(129, 128)
-    [65, 64]
-    """
-    size, larger = divmod(n, count) if (count := ceil(n / batch_size)) else (0, 0)
-    return [size + 1] * larger + [size] * (count - larger)
 
 
 class EvenBatchSampler(Sampler[list[int]]):
@@ -166,6 +167,13 @@ class EvenBatchSampler(Sampler[list[int]]):
         The largest minibatch.
     shuffle
         Whether each pass has a new random order, from torch's global generator.
+    part
+        Of the minibatches, the part number ``part[0]``, from 0, of ``part[1]`` parts.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer minibatches than parts.
 
     Examples
     --------
@@ -173,20 +181,24 @@ class EvenBatchSampler(Sampler[list[int]]):
     [65, 64]
     """
 
-    def __init__(self, n: int, batch_size: int, *, shuffle: bool) -> None:
+    def __init__(self, n: int, batch_size: int, *, shuffle: bool, part: tuple[int, int] = (0, 1)) -> None:
         self.n = n
-        self.batch_size = batch_size
         self.shuffle = shuffle
+        self.share = _part_of(n, batch_size, part)
 
     def __len__(self) -> int:
-        return ceil(self.n / self.batch_size)
+        return len(self.share.sizes)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = torch.randperm(self.n).numpy() if self.shuffle else np.arange(self.n)
-        start = 0
-        for size in even_sizes(self.n, self.batch_size):
-            yield order[start : start + size].tolist()
-            start += size
+        own = order[self.share.start : self.share.stop]
+        for start, stop in pairwise(np.cumsum([0, *self.share.sizes])):
+            yield own[start:stop].tolist()
+
+
+def _part_of(n: int, batch_size: int, part: tuple[int, int]) -> Share:
+    """The minibatches of a part of the cells in order, of all of them if there is one part only."""
+    return Share(0, even_sizes(n, batch_size)) if part == (0, 1) else share_of_passes(n, batch_size, *part)
 
 
 class CellLoader(DataLoader):
@@ -205,11 +217,15 @@ class CellLoader(DataLoader):
     drop_last
         Whether the host's splitter asked to drop a smaller last minibatch; there is none, so only False is taken.
     distributed_sampler
-        Whether each process of a distributed run gets its own share of the cells.
+        Whether each process of a distributed run gets its own share of the cells, of equally many minibatches.
     load_sparse_tensor
         Taken for the host's sake; only False is.
     pin_memory, num_workers, persistent_workers
         As in :class:`torch.utils.data.DataLoader`.
+    seed
+        Of the shares in a distributed run, a number from 0 that all processes must have in common.
+    part
+        Of the minibatches in order, the part number ``part[0]``, from 0, of ``part[1]`` parts.
     """
 
     def __init__(
@@ -224,6 +240,8 @@ class CellLoader(DataLoader):
         pin_memory: bool = False,
         num_workers: int | None = None,
         persistent_workers: bool | None = None,
+        seed: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         for argument, value in {"drop_last": drop_last, "load_sparse_tensor": load_sparse_tensor}.items():
             if value:
@@ -236,34 +254,39 @@ class CellLoader(DataLoader):
         workers = settings.dl_num_workers if num_workers is None else num_workers
         source: dict[str, Any]
         if dataset.matrix is not None and is_on_disk(dataset.matrix):
-            self._refuse_for_streams(workers, distributed_sampler)
-            source = {"dataset": CellStream(dataset, batch_size, shuffle=shuffle)}
+            if workers:
+                raise ValueError(
+                    f"`num_workers` is {workers}, but cells on disk are read by a thread of their own; leave it at 0, "
+                    "or load the data with `adata.to_memory()`."
+                )
+            if distributed_sampler:
+                process = distributed.get_rank(), distributed.get_world_size()
+                share = share_of_steps(len(dataset), batch_size, *process)
+            else:
+                share = _part_of(len(dataset), batch_size, part)
+            stream = CellStream(dataset, share, shuffle=shuffle, seed=seed if distributed_sampler else None)
+            source = {"dataset": stream}
         elif distributed_sampler:
-            sampler: Sampler = BatchDistributedSampler(dataset, batch_size=batch_size, shuffle=shuffle)
+            sampler: Sampler = EvenDistributedSampler(len(dataset), batch_size, shuffle=shuffle, seed=seed)
             source = {"dataset": dataset, "sampler": sampler}
         else:
-            sampler = EvenBatchSampler(len(dataset), batch_size, shuffle=shuffle)
+            sampler = EvenBatchSampler(len(dataset), batch_size, shuffle=shuffle, part=part)
             source = {"dataset": dataset, "sampler": sampler}
         super().__init__(
             **source,
             batch_size=None,
+            # Torch draws a number whenever a pass begins; not from those of a process, whose epochs have their seeds.
+            generator=torch.Generator() if distributed_sampler else None,
             pin_memory=pin_memory,
             num_workers=workers,
             persistent_workers=settings.dl_persistent_workers if persistent_workers is None else persistent_workers,
         )
 
-    @staticmethod
-    def _refuse_for_streams(workers: int, distributed: bool) -> None:
-        if workers:
-            raise ValueError(
-                f"`num_workers` is {workers}, but cells on disk are read by a thread of their own; leave it at 0, or "
-                "load the data with `adata.to_memory()`."
-            )
-        if distributed:
-            raise ValueError(
-                "`distributed_sampler` is set, but cells on disk are read by one process; load the data with "
-                "`adata.to_memory()`."
-            )
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next pass belongs to, where cells are dealt to processes anew by the epoch."""
+        for dealer in (self.sampler, self.dataset):
+            if isinstance(dealer, EvenDistributedSampler | CellStream):
+                dealer.set_epoch(epoch)
 
 
 def level_free_loader(
@@ -285,7 +308,8 @@ def level_free_loader(
     matrix = adata.X if layer is None else adata.layers[layer]
     dataset = CellDataset(matrix, columns, as_rows(indices, adata.n_obs), unit_of(adata, matrix))
     if is_on_disk(matrix):
-        return DataLoader(CellStream(dataset, batch_size, shuffle=False), batch_size=None)
+        share = Share(0, even_sizes(len(dataset), batch_size))
+        return DataLoader(CellStream(dataset, share, shuffle=False), batch_size=None)
     return DataLoader(dataset, batch_size=None, sampler=EvenBatchSampler(len(dataset), batch_size, shuffle=False))
 
 

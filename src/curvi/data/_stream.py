@@ -37,6 +37,12 @@ def read_rows(matrix: Any, rows: np.ndarray) -> Any:
     return together[inverse]
 
 
+def shuffled_runs(rows: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Rows in runs of 256 that lie together, the runs in random order."""
+    runs = np.array_split(np.sort(rows), max(1, ceil(len(rows) / RUN)))
+    return np.concatenate([runs[i] for i in draw.permutation(len(runs))])
+
+
 class _CompressedRows:
     """Rows of a sparse matrix as AnnData stores it on disk, sliced without what each slice costs there."""
 

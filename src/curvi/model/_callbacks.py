@@ -20,7 +20,7 @@ class ModelScore(Callback):
 
     Logged, it is a column of ``model.history``, and something that early stopping, checkpoints and searches for the
     best settings can follow. The model is in evaluation mode while it is scored, and all its methods work; what they
-    draw at random does not change the training.
+    draw at random does not change the training. Of several processes each computes it, and the mean is logged.
 
     Parameters
     ----------
@@ -70,4 +70,4 @@ class ModelScore(Callback):
         finally:
             model.is_trained_ = trained
             model.module.eval()
-        pl_module.log(self.name, value)
+        pl_module.log(self.name, value, sync_dist=True)

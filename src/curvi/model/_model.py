@@ -21,6 +21,7 @@ from curvi.model._evidence import EvidenceMixin
 from curvi.model._levels import LevelsMixin
 from curvi.model._minified import MinifiedMixin
 from curvi.model._mudata import MuDataMixin
+from curvi.model._processes import ProcessesMixin
 from curvi.model._query import QueryMixin
 from curvi.model._saving import VERSION, SavingMixin
 from curvi.model._training import TrainingMixin
@@ -44,6 +45,7 @@ class CurviVAE(
     LevelsMixin,
     QueryMixin,
     CardMixin,
+    ProcessesMixin,
     SavingMixin,
     TrainingMixin,
 ):

@@ -5,16 +5,20 @@ from __future__ import annotations
 from math import cos, isfinite, pi
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from scvi.train import TrainingPlan
+from torch import distributed
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from curvi.data import CellLoader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from scvi.module.base import BaseModuleClass, LossOutput
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
 
@@ -38,6 +42,11 @@ def keep_rows(parameter: Tensor, n_rows: int) -> None:
         return moved
 
     _KEPT[parameter] = parameter.register_hook(only_new)
+
+
+def has_kept_rows(module: nn.Module) -> bool:
+    """Whether :func:`keep_rows` was said of a table of the module."""
+    return any(parameter in _KEPT for parameter in module.parameters())
 
 
 class EpochSums:
@@ -87,6 +96,10 @@ class LeanTrainingPlan(TrainingPlan):
 
     Its checkpoints hold what the host's lack to go on with the same steps: the state of the random numbers, and the
     figures of the epochs so far, ``recorded``.
+
+    In a run of several processes, each draws numbers of its own from ``shared_seed``, which they have in common, anew
+    every epoch; the figures are those of the cells of all processes. At the end all have the same running figures of
+    normalisation, those of the first.
     """
 
     def __init__(
@@ -111,6 +124,12 @@ class LeanTrainingPlan(TrainingPlan):
         self.lr_schedule = lr_schedule
         self.kl_warmup = kl_warmup
         self.recorded: dict[str, dict[int, float]] = {}
+        self.shared_seed = 0
+
+    def setup(self, stage: str) -> None:
+        """Let the processes of a run have one seed in common."""
+        if self.trainer.world_size > 1:
+            self.shared_seed = self.trainer.strategy.broadcast(self.shared_seed)
 
     def on_train_start(self) -> None:
         """Find out over how many steps the weight of the divergence rises; over epochs where steps are not known."""
@@ -133,7 +152,7 @@ class LeanTrainingPlan(TrainingPlan):
         state = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             state["cuda"] = torch.cuda.get_rng_state(self.device)
-        checkpoint["curvi"] = {"random": state, "recorded": self.recorded}
+        checkpoint["curvi"] = {"random": state, "recorded": self.recorded, "shared_seed": self.shared_seed}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take what :meth:`on_save_checkpoint` added."""
@@ -141,6 +160,7 @@ class LeanTrainingPlan(TrainingPlan):
         self.to(checkpoint["state_dict"][name].dtype)
         found = checkpoint.get("curvi", {})
         self.recorded = found.get("recorded", {})
+        self.shared_seed = found.get("shared_seed", self.shared_seed)
         for kind, state in found.get("random", {}).items():
             if kind == "cpu":
                 torch.set_rng_state(state.cpu())
@@ -184,8 +204,19 @@ class LeanTrainingPlan(TrainingPlan):
         return made
 
     def on_train_epoch_start(self) -> None:
-        """Start the sums of the epoch."""
+        """Start the sums of the epoch; of several processes, each with draws and cells of its own."""
         self._train_sums = EpochSums()
+        if self.trainer.world_size > 1:
+            if isinstance(self.trainer.train_dataloader, CellLoader):
+                self.trainer.train_dataloader.set_epoch(self.current_epoch)
+            own = np.random.SeedSequence([self.shared_seed, self.current_epoch, self.global_rank])
+            torch.manual_seed(int(own.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def on_train_end(self) -> None:
+        """Give all processes the running figures of normalisation of the first, which else lag by one step."""
+        if self.trainer.world_size > 1 and distributed.is_initialized():
+            for buffer in self.module.buffers():
+                distributed.broadcast(buffer, 0)
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of the validation cells."""
@@ -213,7 +244,7 @@ class LeanTrainingPlan(TrainingPlan):
         """Log the training figures of the epoch."""
         self._log_means(self._train_sums, "train")
         weight = float(self.loss_kwargs["kl_weight"])
-        self.log("kl_weight", weight)
+        self.log("kl_weight", weight, sync_dist=True)
         self._record("kl_weight", weight)
 
     def on_validation_epoch_end(self) -> None:
@@ -228,10 +259,12 @@ class LeanTrainingPlan(TrainingPlan):
         figures = {f"{stage}_loss": loss, f"elbo_{stage}": means["reconstruction_loss"] + means["kl_local"]}
         figures |= {f"{name}_{stage}": value for name, value in means.items()}
         for name, value in figures.items():
-            self.log(name, value, prog_bar=value is loss, logger=bool(self.on_epoch) and not self.on_step)
+            # The figures are the same in all processes; Lightning is told so.
+            shown = {"prog_bar": value is loss, "logger": bool(self.on_epoch) and not self.on_step}
+            self.log(name, value, sync_dist=True, **shown)
         if self.on_epoch and self.on_step:
             figures = {f"{name}_epoch": value for name, value in figures.items()}
-            self.log_dict(figures)
+            self.log_dict(figures, sync_dist=True)
         if self.on_epoch:
             for name, value in figures.items():
                 self._record(name, float(value))

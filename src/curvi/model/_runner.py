@@ -2,36 +2,116 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from scvi.model._utils import use_distributed_sampler
 from scvi.train import TrainRunner
+from scvi.train._callbacks import LoudEarlyStopping
+from scvi.train._config import merge_kwargs
 from scvi.train._logger import SimpleLogger
+
+from curvi.model._plan import has_kept_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lightning.pytorch import LightningModule, Trainer
     from scvi.model.base import BaseModelClass
 
 History = dict[str, pd.DataFrame]
+_SPLIT = ("train_idx", "val_idx", "test_idx")
+
+
+class _HandOver(Callback):
+    """Leaves in a file what the first of several processes has found, for the process that started them."""
+
+    def __init__(self, path: Path, logger: SimpleLogger) -> None:
+        self.path = path
+        self.logger = logger
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            found = {
+                "history": self.logger.history,
+                "recorded": getattr(pl_module, "recorded", {}),
+                "split": {name: getattr(data, name) for name in _SPLIT if hasattr(data, name)},
+            }
+            self.path.write_bytes(pickle.dumps(found))
 
 
 class Runner(TrainRunner):
-    """The host's runner, with a history in memory beside whatever loggers there are."""
+    """The host's runner, with a history in memory beside whatever loggers there are, and for several processes.
 
-    def __init__(self, model: BaseModelClass, *args: Any, **kwargs: Any) -> None:
+    Of several processes, which may be started by this one and end with the training, all see the same cells set aside,
+    can stop early together, and bring home what they have found.
+    """
+
+    def __init__(self, model: BaseModelClass, *args: Any, trainer_config: Any = None, **trainer: Any) -> None:
         # Checkpoints of the host mark the model as untrained, so that whether it was is to be known from the start.
         self._earlier: History = dict(model.history_ or {}) if model.is_trained_ else {}
-        super().__init__(model, *args, **kwargs)
+        trainer = merge_kwargs(trainer_config, trainer, name="trainer")
+        if use_distributed_sampler(trainer.get("strategy")):
+            trainer = _with_early_stopping(trainer)
+        with warnings.catch_warnings():
+            # The host means that early stopping is off, which goes on through a callback here.
+            warnings.filterwarnings("ignore", message="early_stopping was automatically disabled")
+            super().__init__(model, *args, **trainer)
         found = [logger for logger in self.trainer.loggers if isinstance(logger, SimpleLogger)]
         if not found:
             found = [SimpleLogger()]
             self.trainer.loggers = [*self.trainer.loggers, *found]
         self._logger = found[0]
+        self._handed: dict[str, Any] = {}
+        if self.trainer.world_size > 1:
+            self._prepare_processes()
+
+    def _prepare_processes(self) -> None:
+        """Give several processes a seed in common, and a place to leave what they find."""
+        for part in (self.training_plan, self.data_splitter):
+            if hasattr(part, "shared_seed"):
+                part.shared_seed = int(torch.randint(2**62, ()))
+        launcher = self.trainer.strategy.launcher
+        if not isinstance(launcher, _MultiProcessingLauncher):
+            return
+        if launcher._start_method == "spawn" and has_kept_rows(self.training_plan.module):
+            raise ValueError(
+                "the model was made by load_query_data() and keeps the reference's rows of its tables, which processes "
+                "that are spawned would not know of; train it in one process, or in a script with strategy='ddp'."
+            )
+        # A trainer of processes that have ended cannot be handed to others.
+        self.model.trainer = None
+        self._folder = TemporaryDirectory()
+        self._handed_path = Path(self._folder.name) / "handed"
+        self.trainer.callbacks.append(_HandOver(self._handed_path, self._logger))
+
+    def __call__(self) -> None:
+        """Train; afterwards each process has the model on its own device."""
+        super().__call__()
+        if self.trainer.world_size > 1:
+            self.model.to_device(self.trainer.strategy.root_device)
+
+    def _take_over(self) -> None:
+        """Take what processes that have ended left."""
+        if self.trainer.world_size > 1 and hasattr(self, "_folder"):
+            if self._handed_path.exists():
+                self._handed = pickle.loads(self._handed_path.read_bytes())
+                self.training_plan.recorded = self._handed["recorded"]
+                for name, cells in self._handed["split"].items():
+                    setattr(self.data_splitter, name, cells)
+            self._folder.cleanup()
 
     def _update_history(self) -> None:
         """Give the model the history of this run, after that of earlier ones."""
+        self._take_over()
         if not self.trainer.is_global_zero:
             super()._update_history()
             return
@@ -42,9 +122,27 @@ class Runner(TrainRunner):
             self.model.history_ = _resumed(self.training_plan.recorded, made)
 
     def _logged(self) -> History:
-        """What was logged: in memory, or by another process of this run in a file."""
-        path = getattr(self._logger, "history_path", None)
-        return self._logger.history or (pd.read_pickle(path) if path and Path(path).exists() else {})
+        """What was logged, here or by another process of this run."""
+        return self._handed.get("history") or self._logger.history
+
+
+def _with_early_stopping(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's arguments for several processes, with early stopping, which the host would leave out, and no files.
+
+    The host writes the history of several processes to the working directory.
+    """
+    arguments = dict(trainer)
+    names = ("monitor", "min_delta", "patience", "mode", "warmup_epochs")
+    given = {name: arguments.pop(f"early_stopping_{name}") for name in names if f"early_stopping_{name}" in arguments}
+    if arguments.pop("early_stopping", False):
+        usual = {"monitor": "elbo_validation", "min_delta": 0.0, "patience": 45, "mode": "min", "warmup_epochs": 0}
+        arguments["callbacks"] = [*arguments.get("callbacks", []), LoudEarlyStopping(**(usual | given))]
+        if arguments.get("check_val_every_n_epoch") is None:
+            arguments["check_val_every_n_epoch"] = 1
+    if arguments.get("logger") is None:
+        folder = arguments.get("log_save_dir")
+        arguments["logger"] = SimpleLogger(save_dir=folder, save_log_on_disk=bool(folder))
+    return arguments
 
 
 def _appended(earlier: History, later: History) -> History:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import ParallelStrategy
 from scvi.dataloaders import DataSplitter
 from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
@@ -35,14 +36,33 @@ _SPLIT = ("train_idx", "val_idx", "test_idx")
 class CellSplitter(DataSplitter):
     """The host's split into training, validation and test cells, loaded by :class:`curvi.data.CellLoader`.
 
-    Checkpoints keep the split, so that training goes on with the same cells.
+    Checkpoints keep the split, so that training goes on with the same cells. Of several processes all have the split of
+    the first, and a share of the cells of each part.
     """
 
     data_loader_cls = CellLoader
+    shared_seed = 0
+
+    def setup(self, stage: str | None = None) -> None:
+        """Split the cells; the processes of a run agree on it."""
+        super().setup(stage)
+        if self.trainer is None:
+            return
+        strategy = self.trainer.strategy
+        # The host judges by the name of the strategy, which may not have been given.
+        self.data_loader_kwargs["distributed_sampler"] = isinstance(strategy, ParallelStrategy)
+        if self.trainer.world_size > 1:
+            split = {name: np.asarray(getattr(self, name)) for name in _SPLIT}
+            self.shared_seed, split = strategy.broadcast((self.shared_seed, split))
+            for name, cells in split.items():
+                setattr(self, name, cells)
+        if isinstance(strategy, ParallelStrategy):
+            self.data_loader_kwargs["seed"] = self.shared_seed
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The numbers of the cells of each part."""
-        return {name: torch.as_tensor(np.asarray(getattr(self, name), dtype=np.int64)) for name in _SPLIT}
+        """The numbers of the cells of each part, and the seed of what goes to which process."""
+        split = {name: torch.as_tensor(np.asarray(getattr(self, name), dtype=np.int64)) for name in _SPLIT}
+        return split | {"shared_seed": torch.tensor(self.shared_seed)}
 
     def load_state_dict(self, state_dict: dict[str, torch.Tensor]) -> None:
         """The split of a checkpoint.
@@ -52,9 +72,8 @@ class CellSplitter(DataSplitter):
         ValueError
             If it was made for another number of cells.
         """
-        n_then, n_now = (
-            sum(len(part) for part in parts) for parts in (state_dict.values(), self.state_dict().values())
-        )
+        n_then = sum(len(state_dict[name]) for name in _SPLIT)
+        n_now = sum(len(getattr(self, name)) for name in _SPLIT)
         if n_then != n_now:
             raise ValueError(
                 f"`ckpt_path` names a checkpoint of a training on {n_then} cells; the model has {n_now}. Pass the same "
@@ -62,6 +81,8 @@ class CellSplitter(DataSplitter):
             )
         for name in _SPLIT:
             setattr(self, name, state_dict[name].numpy())
+        if "seed" in self.data_loader_kwargs and "shared_seed" in state_dict:
+            self.data_loader_kwargs["seed"] = self.shared_seed = int(state_dict["shared_seed"])
 
 
 class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
@@ -98,13 +119,14 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             Passes over the training cells; by default the host's rule, ``min(round(20000 / n_cells * 400), 400)``, or
             none where ``max_steps`` is given. With both, training ends with whichever is reached first.
         accelerator, devices
-            Where to train, as in :class:`lightning.pytorch.Trainer`.
+            Where to train, as in :class:`lightning.pytorch.Trainer`. Several devices, with ``strategy="ddp"`` or
+            ``"ddp_spawn"`` and for several machines ``num_nodes``, train in as many processes.
         train_size, validation_size
             Fractions of the cells; by default 0.9 and the rest. What neither takes is the test set.
         shuffle_set_split
             Whether the split is random (by ``scvi.settings.seed``) or in the order of the cells.
         batch_size
-            The largest minibatch; minibatches are of nearly equal size.
+            The largest minibatch, of each process if there are several; minibatches are of nearly equal size.
         early_stopping
             Whether to stop once the validation ELBO no longer rises.
         kl_weight
@@ -136,7 +158,7 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, ``kl_warmup`` outside [0, 1],
             ``lr_schedule`` is unknown, ``early_stopping`` has no validation cells, ``plan_kwargs`` has a name that the
             training plan does not take, ``precision`` leaves the latent space too few digits, ``ckpt_path`` is a
-            folder, or there is nothing to train on.
+            folder, there is nothing to train on, or there are too few cells for the processes.
         """
         if trainer_kwargs.get("datamodule") is None:
             self._need_values("train", remedy="Set up data that are not minified for a new model,")
