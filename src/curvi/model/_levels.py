@@ -128,7 +128,6 @@ class LevelsMixin(ExpressionMixin):
         present = [len(np.unique(column)) for column in codes.T]
         # On the CPU, and in double precision.
         space = from_config(self.manifold.config())
-        tangent = LevelShares(self._levels.n_per_level, int(groups.max()) + 1)
         rows64 = torch.from_numpy(points).double()
         centre = centres(space, rows64, torch.zeros(len(rows64), dtype=torch.int64))[0][0]
         tangent = LevelShares(self._levels.n_per_level, int(groups.max()) + 1)
