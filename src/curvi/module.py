@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,10 +10,9 @@ import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Size, Tensor, nn
-from torch.nn import functional
 
 from curvi.data._minified import QZ
-from curvi.nn import CountThinning, Decoder, Encoder, row_spread
+from curvi.nn import CountThinning, Decoder, Encoder, row_spread, unit_rows
 from curvi.objectives import divergence, importance_weighted_log_likelihood, thinning_penalty
 
 if TYPE_CHECKING:
@@ -109,6 +109,15 @@ class VAE(BaseModuleClass):
         """The precision of the weights, in which everything but the networks of a mixed precision computes."""
         return next(self.parameters()).dtype
 
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether :meth:`posterior` also reads compressed rows, which are several times faster where most are zeros.
+
+        Torch multiplies them on the processor by a library of Intel's, where it has it.
+        """
+        at_hand = self.device.type == "cpu" and sys.platform == "linux" and torch.backends.mkl.is_available()
+        return at_hand and self.encoder.takes_sparse and self.likelihood.observations.keeps_zeros
+
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """The weights of a state, in the precision in which they are stored there."""
         first, _ = next(self.named_parameters())
@@ -157,7 +166,7 @@ class VAE(BaseModuleClass):
         with _exact(x):
             features = self.likelihood.encoder_input(x.to(self.dtype))
             if self.unit_norm_input:
-                features = functional.normalize(features, dim=-1)
+                features = unit_rows(features)
         raw = self.encoder(features, levels, self._own(continuous))
         with _exact(x):
             return self.latent(raw.to(self.dtype))
@@ -183,6 +192,20 @@ class VAE(BaseModuleClass):
             if (value := stored.get(name)) is not None
         }
         return self.latent.posterior(parameters)
+
+    @auto_move_data
+    def posterior(
+        self,
+        x: Tensor | None,
+        levels: Tensor,
+        continuous: Tensor | None = None,
+        stored: Mapping[str, Tensor] | None = None,
+    ) -> Distribution:
+        """The posterior of each cell without draws from it; the arguments are those of :meth:`inference`.
+
+        Where :attr:`takes_sparse` holds, ``x`` may be compressed rows, :data:`torch.sparse_csr`.
+        """
+        return self._put_together(stored or {}) if x is None else self.encode(x, levels, continuous)
 
     @auto_move_data
     def inference(

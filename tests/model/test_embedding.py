@@ -172,3 +172,35 @@ def test_a_dataloader_goes_in_the_place_of_data(trained):
     np.testing.assert_allclose(z, trained.get_latent_representation(), atol=1e-6)
     with pytest.raises(ValueError, match="`dataloader` and indices were both given"):
         trained.get_latent_representation(dataloader=loader, indices=[0])
+
+
+SEEN = {
+    "unit length": {"unit_norm_input": True},
+    "linear": {"n_layers": 0},
+    "levels": {"encode_covariates": True},
+    "real values": {"likelihood": "normal", "normalization": "layer"},
+}
+
+
+@pytest.mark.parametrize("arguments", SEEN.values(), ids=SEEN)
+def test_cells_of_few_entries_are_embedded_from_those(quiet, arguments, monkeypatch):
+    adata = curvi.datasets.synthetic(n_obs=90, n_vars=60, levels={"patient": 2}, mean_library=8)
+    curvi.CurviVAE.setup_anndata(adata, batch_key="patient")
+    model = curvi.CurviVAE(adata, latent="vmf", n_latent=3, **arguments)
+    model.train(max_epochs=2, **quiet)
+    layouts = set()
+    encode = model.module.encode
+
+    def watched(x, *others):
+        layouts.add(x.layout)
+        return encode(x, *others)
+
+    monkeypatch.setattr(model.module, "encode", watched)
+    found = model.get_latent_representation()
+    assert layouts == ({torch.sparse_csr} if model.module.takes_sparse else {torch.strided})
+    dense = adata.copy()
+    dense.X = adata.X.toarray()
+    np.testing.assert_allclose(model.get_latent_representation(dense), found, atol=2e-6)
+    assert torch.strided in layouts
+    rows = np.array([80, 3, 3, 41])
+    np.testing.assert_allclose(model.get_latent_representation(indices=rows, batch_size=3), found[rows], atol=2e-6)

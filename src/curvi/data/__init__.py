@@ -3,7 +3,16 @@
 from curvi.data._fields import BatchLevels, as_keys, check_columns, check_genes, host_fields
 from curvi.data._image_field import ImageField, registered_shape
 from curvi.data._images import from_images, image_shape, to_images
-from curvi.data._loader import CellDataset, CellLoader, EvenBatchSampler, level_free_loader, value_blocks
+from curvi.data._loader import (
+    CellDataset,
+    CellLoader,
+    EvenBatchSampler,
+    cells_a_pass,
+    level_free_loader,
+    suits_sparse,
+    unit_of,
+    value_blocks,
+)
 from curvi.data._minified import (
     lacks_values,
     minified_copy,
@@ -24,6 +33,7 @@ __all__ = [
     "EvenDistributedSampler",
     "ImageField",
     "as_keys",
+    "cells_a_pass",
     "check_columns",
     "check_genes",
     "from_data_module",
@@ -40,6 +50,8 @@ __all__ = [
     "posterior_columns",
     "nesting",
     "registered_shape",
+    "suits_sparse",
     "to_images",
+    "unit_of",
     "value_blocks",
 ]

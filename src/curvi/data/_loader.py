@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from curvi.data._minified import QZ, lacks_values
-from curvi.data._rows import dense_rows
+from curvi.data._rows import compressed_rows, dense_rows
 from curvi.data._shares import EvenDistributedSampler, Share, even_sizes, share_of_passes, share_of_steps
 from curvi.data._stream import RowStream, is_on_disk, read_rows, shuffled_runs
 
@@ -27,6 +27,29 @@ if TYPE_CHECKING:
 IMAGES = "curvi_images"
 # The host's codes; everything else it registers is a number.
 _CODES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY, REGISTRY_KEYS.CAT_COVS_KEY, REGISTRY_KEYS.INDICES_KEY)
+
+# How full a matrix may be for compressed rows to be faster than dense ones.
+_THIN = 0.2
+# What an encoder is given at once: cells as compressed rows, and values of dense rows.
+_CELLS_A_PASS, _VALUES_A_PASS = 8192, 2**20
+
+
+def suits_sparse(matrix: Any, unit: float = 1.0) -> bool:
+    """Whether an encoder reads a matrix faster as compressed rows: in memory, by rows, and mostly zeros."""
+    if not (issparse(matrix) and matrix.format == "csr" and unit == 1):
+        return False
+    return matrix.nnz <= _THIN * matrix.shape[0] * matrix.shape[1]
+
+
+def cells_a_pass(n_features: int, *, sparse: bool) -> int:
+    """How many cells to encode at once.
+
+    Examples
+    --------
+    >>> cells_a_pass(2000, sparse=False), cells_a_pass(2000, sparse=True)
+    (524, 8192)
+    """
+    return _CELLS_A_PASS if sparse else min(max(_VALUES_A_PASS // n_features, 1), _CELLS_A_PASS)
 
 
 def unit_of(adata: AnnData, matrix: Any) -> float:
@@ -66,16 +89,27 @@ class CellDataset(Dataset):
         The rows that the dataset holds, in order.
     unit
         What a 1 in the matrix stands for: 1 / 255 for images kept as bytes.
+    sparse
+        Whether values are handed out as compressed rows, of a matrix that :func:`suits_sparse`.
     """
 
-    def __init__(self, matrix: Any, columns: Mapping[str, Tensor], indices: np.ndarray, unit: float = 1.0) -> None:
+    def __init__(
+        self,
+        matrix: Any,
+        columns: Mapping[str, Tensor],
+        indices: np.ndarray,
+        unit: float = 1.0,
+        *,
+        sparse: bool = False,
+    ) -> None:
         self.matrix = matrix
         self.columns = columns
         self.indices = indices
         self.unit = unit
+        self.sparse = sparse
 
     @classmethod
-    def from_manager(cls, adata_manager: AnnDataManager, indices: np.ndarray) -> Self:
+    def from_manager(cls, adata_manager: AnnDataManager, indices: np.ndarray, *, sparse: bool = False) -> Self:
         """The registered matrix and columns of the host's manager."""
         columns = {}
         for key in adata_manager.data_registry:
@@ -87,7 +121,7 @@ class CellDataset(Dataset):
         if lacks_values(adata_manager.adata):
             return cls(None, columns, indices)
         matrix = adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        return cls(matrix, columns, indices, unit_of(adata_manager.adata, matrix))
+        return cls(matrix, columns, indices, unit_of(adata_manager.adata, matrix), sparse=sparse)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -97,6 +131,8 @@ class CellDataset(Dataset):
         rows = self.indices[np.asarray(positions)]
         if self.matrix is None:
             return self.beside(rows)
+        if self.sparse:
+            return {REGISTRY_KEYS.X_KEY: compressed_rows(self.matrix, rows)} | self.beside(rows)
         if issparse(self.matrix) and self.matrix.format == "csr":
             return self.minibatch(rows, dense_rows(self.matrix, rows))
         return self.minibatch(rows, read_rows(self.matrix, rows))
@@ -219,7 +255,8 @@ class CellLoader(DataLoader):
     distributed_sampler
         Whether each process of a distributed run gets its own share of the cells, of equally many minibatches.
     load_sparse_tensor
-        Taken for the host's sake; only False is.
+        Whether values come as compressed rows, :data:`torch.sparse_csr`, which only encoders read; the matrix must be
+        one in memory, by rows.
     pin_memory, num_workers, persistent_workers
         As in :class:`torch.utils.data.DataLoader`.
     seed
@@ -243,14 +280,16 @@ class CellLoader(DataLoader):
         seed: int = 0,
         part: tuple[int, int] = (0, 1),
     ) -> None:
-        for argument, value in {"drop_last": drop_last, "load_sparse_tensor": load_sparse_tensor}.items():
-            if value:
-                raise ValueError(
-                    f"`{argument}` is {value!r}; minibatches are dense and of even size, leave it at False."
-                )
+        if drop_last:
+            raise ValueError(f"`drop_last` is {drop_last!r}; minibatches are of even size, leave it at False.")
         n_obs = adata_manager.adata.n_obs
         self.indices = as_rows(indices, n_obs)
-        dataset = CellDataset.from_manager(adata_manager, self.indices)
+        dataset = CellDataset.from_manager(adata_manager, self.indices, sparse=load_sparse_tensor)
+        if load_sparse_tensor and not (issparse(dataset.matrix) and dataset.matrix.format == "csr"):
+            raise ValueError(
+                "`load_sparse_tensor` is True, but the data are not a sparse matrix in memory stored by rows (CSR); "
+                "leave it at False."
+            )
         workers = settings.dl_num_workers if num_workers is None else num_workers
         source: dict[str, Any]
         if dataset.matrix is not None and is_on_disk(dataset.matrix):
@@ -291,13 +330,14 @@ class CellLoader(DataLoader):
 
 def level_free_loader(
     adata: AnnData,
+    matrix: Any,
     *,
-    layer: str | None,
     continuous_keys: Sequence[str],
     indices: Sequence[int] | Sequence[bool] | np.ndarray | None,
     batch_size: int,
+    load_sparse_tensor: bool = False,
 ) -> DataLoader:
-    """Minibatches of cells in order, without batch levels, for an encoder that reads none.
+    """Minibatches of cells in order, their values a matrix, without batch levels, for an encoder that reads none.
 
     Nothing is registered and nothing is written, so that the levels of these cells may hold anything.
     """
@@ -305,8 +345,8 @@ def level_free_loader(
     if continuous_keys:
         values = adata.obs[list(continuous_keys)].to_numpy(dtype=np.float32)
         columns[REGISTRY_KEYS.CONT_COVS_KEY] = torch.from_numpy(values)
-    matrix = adata.X if layer is None else adata.layers[layer]
-    dataset = CellDataset(matrix, columns, as_rows(indices, adata.n_obs), unit_of(adata, matrix))
+    rows = as_rows(indices, adata.n_obs)
+    dataset = CellDataset(matrix, columns, rows, unit_of(adata, matrix), sparse=load_sparse_tensor)
     if is_on_disk(matrix):
         share = Share(0, even_sizes(len(dataset), batch_size))
         return DataLoader(CellStream(dataset, share, shuffle=False), batch_size=None)

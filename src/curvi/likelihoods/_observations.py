@@ -18,9 +18,12 @@ class Observations(ABC):
     ----------
     are_counts
         Whether they are 0, 1, 2, ...
+    keeps_zeros
+        Whether an encoder is given each number by itself, and 0 as 0, so that zeros need not be looked at.
     """
 
     are_counts: ClassVar[bool]
+    keeps_zeros: ClassVar[bool] = False
 
     @abstractmethod
     def encoder_input(self, x: Tensor) -> Tensor:
@@ -39,6 +42,7 @@ class Counts(Observations):
     """Numbers of molecules: 0, 1, 2, ..., as integers or floating-point numbers; no cell without any."""
 
     are_counts = True
+    keeps_zeros = True
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """``log(1 + x)``."""
@@ -73,6 +77,7 @@ class RealValues(Observations):
     """Any real numbers."""
 
     are_counts = False
+    keeps_zeros = True
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """The data as they are."""
@@ -93,6 +98,7 @@ class UnitInterval(Observations):
     """Numbers from 0 to 1, such as the pixels of a picture."""
 
     are_counts = False
+    keeps_zeros = True
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """The data as they are."""

@@ -44,7 +44,7 @@ class EmbeddingMixin(RegisteredModel):
         n_samples
             The number of draws where ``give_mean=False``.
         batch_size
-            Cells a pass; the host's ``settings.batch_size`` by default.
+            Cells a pass; by default as many as are fast, at least the host's ``settings.batch_size``.
         return_dist
             Whether to return the posterior's own parameters by name instead.
         dataloader
@@ -66,7 +66,7 @@ class EmbeddingMixin(RegisteredModel):
         parts: list[dict[str, Tensor]] = []
         for tensors in self._minibatches(adata, indices, batch_size, dataloader, encoder_only=True):
             inputs = self.module._get_inference_input(tensors)
-            qz = self.module.inference(**inputs)["qz"]
+            qz = self.module.posterior(**inputs)
             if return_dist:
                 part = latent.posterior_parameters(qz)
             elif give_mean:

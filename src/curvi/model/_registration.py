@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from scvi import settings
+from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
 from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.data._utils import _assign_adata_uuid, _check_if_view
@@ -15,6 +15,7 @@ from curvi.data import (
     BatchLevels,
     CellLoader,
     as_keys,
+    cells_a_pass,
     check_columns,
     check_genes,
     host_fields,
@@ -23,6 +24,8 @@ from curvi.data import (
     minified_fields,
     minified_record,
     minified_type,
+    suits_sparse,
+    unit_of,
     value_blocks,
 )
 from curvi.model._probe import is_of
@@ -159,14 +162,21 @@ class RegisteredModel(BaseMinifiedModeModelClass):
         return known is None or known.adata is not adata
 
     def _cells_for_encoder(
-        self, adata: AnnData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int
+        self, adata: AnnData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int | None
     ) -> DataLoader:
-        """Minibatches for the encoder alone, which may hold unseen categories where it reads no batch levels."""
+        """Minibatches for the encoder alone, which may hold unseen categories where it reads no batch levels.
+
+        By default they are as large as is fast. Cells of few entries come as compressed rows where the encoder reads
+        them.
+        """
         adata = self._own_unless_given(adata)
         check_genes(adata, self.registry)
         unseen = {} if self.encode_covariates or lacks_values(adata) else self._levels.unseen(adata)
         if not unseen:
-            return self._make_data_loader(self._validate_anndata(adata), indices=indices, batch_size=batch_size)
+            adata = self._validate_anndata(adata)
+            manager = self.get_anndata_manager(adata, required=True)
+            matrix = None if lacks_values(adata) else manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+            return self._make_data_loader(adata, indices=indices, **self._pass_of_encoder(adata, matrix, batch_size))
         warnings.warn(
             f"{_listed(unseen)} not seen in training; the encoder does not read batch levels, so that these cells are "
             "embedded as they are.",
@@ -177,9 +187,22 @@ class RegisteredModel(BaseMinifiedModeModelClass):
         self._check_values(adata)
         continuous = as_keys(setup["continuous_covariate_keys"])
         check_columns(adata, continuous, "continuous_covariate_keys")
+        matrix = adata.X if setup["layer"] is None else adata.layers[setup["layer"]]
         return level_free_loader(
-            adata, layer=setup["layer"], continuous_keys=continuous, indices=indices, batch_size=batch_size
+            adata,
+            matrix,
+            continuous_keys=continuous,
+            indices=indices,
+            **self._pass_of_encoder(adata, matrix, batch_size),
         )
+
+    def _pass_of_encoder(self, adata: AnnData, matrix: Any, batch_size: int | None) -> dict[str, Any]:
+        """How many cells the encoder is given at once, and whether as compressed rows."""
+        sparse = matrix is not None and self.module.takes_sparse and suits_sparse(matrix, unit_of(adata, matrix))
+        return {
+            "batch_size": batch_size or max(settings.batch_size, cells_a_pass(adata.n_vars, sparse=sparse)),
+            "load_sparse_tensor": sparse,
+        }
 
     def _own_unless_given(self, adata: AnnData | None) -> AnnData:
         if adata is None and self.adata is None:
@@ -242,9 +265,9 @@ class RegisteredModel(BaseMinifiedModeModelClass):
             if unused:
                 raise ValueError(f"`dataloader` and {', '.join(unused)} were both given; pass one or the other.")
             return dataloader
-        batch_size = batch_size or settings.batch_size
         if encoder_only:
             return self._cells_for_encoder(adata, indices, batch_size)
+        batch_size = batch_size or settings.batch_size
         return self._make_data_loader(self._validate_anndata(adata), indices=indices, batch_size=batch_size)
 
 

@@ -6,6 +6,7 @@ from curvi.nn._corruption import Corruption, CountThinning, FeatureDropout, Gaus
 from curvi.nn._covariates import CovariateShift, row_spread
 from curvi.nn._mlp import MLP, MLPDecoder, MLPEncoder
 from curvi.nn._networks import ConvNetworks, Layers, MLPNetworks, Networks
+from curvi.nn._rows import unit_rows
 
 __all__ = [
     "MLP",
@@ -26,4 +27,5 @@ __all__ = [
     "Networks",
     "SaltAndPepper",
     "row_spread",
+    "unit_rows",
 ]

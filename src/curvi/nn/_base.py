@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 
 class Encoder(nn.Module, ABC):
-    """From the input of a cell to the raw code that a latent space reads."""
+    """From the input of a cell to the raw code that a latent space reads.
+
+    Attributes
+    ----------
+    takes_sparse
+        Whether, once trained, it also reads compressed rows (:data:`torch.sparse_csr`), with the same result.
+    """
+
+    takes_sparse: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:

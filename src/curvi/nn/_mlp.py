@@ -121,6 +121,8 @@ class MLP(nn.Module):
 class MLPEncoder(Encoder):
     """Fully connected encoder: an :class:`MLP` from features to a raw code."""
 
+    takes_sparse = True
+
     def __init__(self, network: MLP) -> None:
         super().__init__()
         self.network = network
