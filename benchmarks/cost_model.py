@@ -24,7 +24,7 @@ from _scale import BATCH, DENSITY, N_GENES, matrix_gb, print_table
 
 FITTED_UP_TO = 80_000
 TARGETS = [10**7, 10**8, 10**9]
-# Passes over the cells that the default number of steps comes to: 400 epochs of 20,000 cells, and at least one.
+# Of the default training of 20,000 cells.
 STEPS = 400 * ceil(20_000 / BATCH)
 
 

@@ -47,7 +47,7 @@ def times(ax: Axes, rows: list[dict[str, Any]]) -> None:
         ax.plot(n, seconds, marker, color=color, label=title, markersize=6)
         ends = np.array([4e3, 1.3e6])
         ax.plot(ends, ends * np.median(seconds / n), color=color, linewidth=0.8, alpha=0.6, zorder=0)
-    ax.set(ylabel="processor seconds an epoch", title="time; lines: proportional to the cells")
+    ax.set(yscale="log", ylabel="processor seconds an epoch", title="time; lines: proportional to the cells")
     ax.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper left")
 
 
@@ -57,11 +57,16 @@ def memory(ax: Axes, rows: list[dict[str, Any]], streams: list[dict[str, Any]]) 
     _, size = of(rows, "scphere", "matrix_gb")
     ax.plot(n, peak, "o-", color=MODELS["scphere"][1], linewidth=1, label="training in memory")
     ax.plot(n, size, color=INK, linewidth=1, linestyle="--", label="the matrix alone")
-    for kind, marker in {"h5ad": "v", "zarr": "D"}.items():
+    for kind, look in {
+        "h5ad": {"marker": "o", "s": 90, "facecolors": "none"},
+        "zarr": {"marker": "D", "s": 22, "facecolors": "#8e5ea2"},
+    }.items():
         found = [(row["n_cells"], row["peak_gb"]) for row in streams if row["kind"] == kind]
-        ax.plot(*zip(*found, strict=True), marker, color="#8e5ea2", markersize=6, label=f"training from {kind} on disk")
-    ax.set(ylabel="peak memory of the process, GB", title="memory", ylim=(0.006, 5))
-    ax.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="lower right")
+        ax.scatter(
+            *zip(*found, strict=True), edgecolors="#8e5ea2", zorder=3, label=f"training from {kind} on disk", **look
+        )
+    ax.set(ylabel="peak memory of the process, GB", title="memory", ylim=(0, 2.6))
+    ax.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper left")
 
 
 def drawn(rows: list[dict[str, Any]], streams: list[dict[str, Any]]) -> Figure:
@@ -69,7 +74,7 @@ def drawn(rows: list[dict[str, Any]], streams: list[dict[str, Any]]) -> Figure:
     times(axes[0], rows)
     memory(axes[1], rows, streams)
     for ax in axes:
-        ax.set(xscale="log", yscale="log", xlabel="cells")
+        ax.set(xscale="log", xlabel="cells")
         ax.title.set(color=INK, fontsize=10)
         ax.grid(color=FAINT, linewidth=0.5, alpha=0.6)
         ax.spines[["top", "right"]].set_visible(False)
