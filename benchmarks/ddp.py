@@ -27,12 +27,14 @@ from lightning.pytorch.callbacks import Callback
 
 import curvi
 
-LATENTS: dict[str, dict[str, Any]] = {
-    "vMF, 10": {"latent": "vmf", "n_latent": 10},
-    "Lorentz, 10": {"latent": "lorentz", "n_latent": 10},
-    "Gaussian, 10": {"latent": "normal", "n_latent": 10},
-    "product": {"latent": [("vmf", 3), ("lorentz", 3), ("normal", 4)]},
+LATENTS: dict[str, Any] = {
+    "vMF": "vmf",
+    "Gaussian": "normal",
+    "Lorentz": "lorentz",
+    "product": [("vmf", 3), ("lorentz", 3), ("normal", 4)],
 }
+# Of each model by the number of processes, the figures of each seed.
+Figures = dict[str, dict[str, list[list[float]]]]
 PROCESSES: dict[int, dict[str, Any]] = {
     1: {"accelerator": "cpu", "batch_size": 128},
     # Forked, so that the data are not read and sent anew; the steps are those of "ddp".
@@ -51,60 +53,83 @@ class Clock(Callback):
 
 
 def trained(adata: AnnData, seed: int, epochs: int, processes: int, arguments: dict[str, Any]) -> list[float]:
-    """The validation ELBO in nats a cell, and the cells that all processes together train on in a second."""
+    """Mean and median over the validation cells of the ELBO in nats, and cells a second of all processes together."""
     curvi.model.set_seed(seed)
     model = curvi.CurviVAE(adata, **arguments)
     model.train(epochs, callbacks=[Clock()], **PROCESSES[processes], **QUIET)
-    elbo = np.mean([float(model.get_elbo(indices=model.validation_indices)) for _ in range(5)])
+    elbo = np.mean([model.get_elbo(indices=model.validation_indices, return_mean=False) for _ in range(5)], axis=0)
     seconds = model.history["seconds"].iloc[1:, 0].astype(float).median()
-    return [float(elbo), len(model.train_indices) / seconds]
+    return [float(np.mean(elbo)), float(np.median(elbo)), float(len(model.train_indices) / seconds)]
+
+
+def row(name: str, one: np.ndarray, two: np.ndarray) -> list[str]:
+    """A line of the table from ``(n_seeds, 3)`` figures of one process and of two."""
+
+    def spread(values: np.ndarray) -> str:
+        return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+
+    change = two[:, 1] - one[:, 1]
+    return [
+        name,
+        *(spread(values[:, figure]) for figure in (0, 1) for values in (one, two)),
+        f"{change.mean():+.1f} ± {change.std(ddof=1) / len(change) ** 0.5:.1f}",
+        *(f"{np.median(values[:, 2]):,.0f}" for values in (one, two)),
+        f"{np.median(two[:, 2] / one[:, 2]):.2f}",
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="at least 2")
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--json", type=Path, help="also write the figures of every training there")
+    parser.add_argument("--latents", nargs="+", choices=LATENTS, default=list(LATENTS))
+    parser.add_argument("--normalization", nargs="+", choices=["batch", "layer"], default=["batch", "layer"])
+    parser.add_argument("--json", type=Path, help="keep the figures of trainings there, and go on from them")
     add_markdown_option(parser, "ddp")
     options = parser.parse_args()
     be_quiet()
     torch.set_num_threads(1)
     adata = real("scphere_cd14_erythroid")
     curvi.CurviVAE.setup_anndata(adata)
-    report = Report("Two processes", "python benchmarks/ddp.py --markdown")
-    found: dict[str, dict[int, list[list[float]]]] = {name: {1: [], 2: []} for name in LATENTS}
+    models: Figures = {f"{name}, {kind}": {} for kind in options.normalization for name in options.latents}
+    if options.json and options.json.exists():
+        kept = json.loads(options.json.read_text())
+        if kept["epochs"] != options.epochs:
+            raise SystemExit(f"{options.json} has figures after {kept['epochs']} epochs; pass another path or --epochs")
+        models |= kept["mean, median, cells a second"]
     for seed in range(options.seeds):
-        for name, arguments in LATENTS.items():
+        for model, found in models.items():
+            name, kind = model.split(", ")
+            arguments = {"latent": LATENTS[name], "normalization": kind}
+            arguments |= {"n_latent": 10} if isinstance(arguments["latent"], str) else {}
             for processes in PROCESSES:
-                found[name][processes].append(trained(adata, seed, options.epochs, processes, arguments))
-                print(seed, name, processes, found[name][processes][-1], flush=True)
-    rows = []
-    for name, of in found.items():
-        one, two = np.array(of[1]), np.array(of[2])
-        change = two[:, 0] - one[:, 0]
-        speed = np.median(two[:, 1] / one[:, 1])
-        rows.append(
-            [
-                name,
-                *(f"{x[:, 0].mean():.2f} ± {x[:, 0].std(ddof=1):.2f}" for x in (one, two)),
-                f"{change.mean():+.2f} ± {change.std(ddof=1) / len(change) ** 0.5:.2f}",
-                *(f"{np.median(x[:, 1]):,.0f}" for x in (one, two)),
-                f"{speed:.2f}",
-            ]
-        )
-    head = ["latent space", "ELBO, one", "ELBO, two", "two - one", "cells/s, one", "cells/s, two", "ratio"]
+                figures = found.setdefault(str(processes), [])
+                if len(figures) == seed:
+                    figures.append(trained(adata, seed, options.epochs, processes, arguments))
+                    print(seed, model, processes, figures[-1], flush=True)
+        if seed:
+            write(adata, models, options)
+
+
+def write(adata: AnnData, models: Figures, options: argparse.Namespace) -> None:
+    """The table of all trainings so far."""
+    n_seeds = min(len(found["2"]) for found in models.values())
+    rows = [row(f"{name} normalisation", np.array(found["1"]), np.array(found["2"])) for name, found in models.items()]
+    head = ["model", "mean, one", "two", "median, one", "two", "two - one", "cells/s, one", "two", "ratio"]
+    report = Report("Two processes", "python benchmarks/ddp.py --markdown")
     report.table(
         "Validation ELBO and speed",
         head,
         rows,
-        f"{adata.n_obs} cells, {adata.n_vars} genes, {options.epochs} epochs, {options.seeds} seeds. ELBO in nats a "
-        "cell on the validation cells, mean ± standard deviation over the seeds; the difference, paired by seed, with "
-        "its standard error. Cells a second: medians of the epochs after the first; the ratio is the median over the "
-        f"seeds. Machine: {os.cpu_count()} cores for everything, load average {os.getloadavg()[1]:.1f} at the end.",
+        f"{adata.n_obs} cells, {adata.n_vars} genes, {options.epochs} epochs, {n_seeds} seeds. ELBO in nats of the "
+        "validation cells: its mean, which a few cells govern, and its median, each with the standard deviation over "
+        "the seeds; the difference of the medians, paired by seed, with its standard error. Cells a second: median of "
+        "the epochs after the first, the median over the seeds; the ratio is that of each seed, the median again. "
+        f"Machine: {os.cpu_count()} cores for everything, load average {os.getloadavg()[1]:.1f} at the end.",
     )
     report.write(options.markdown)
     if options.json:
-        options.json.write_text(json.dumps({"settings": vars(options) | {"json": None, "markdown": None}, **found}))
+        options.json.write_text(json.dumps({"epochs": options.epochs, "mean, median, cells a second": models}))
 
 
 if __name__ == "__main__":
