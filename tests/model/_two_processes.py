@@ -33,7 +33,7 @@ LATENTS = {
 }
 # A model without noise, whose gradient of a minibatch is the mean of those of its halves.
 PLAIN = {"latent": "delta", "normalization": "layer", "dropout_rate": 0.0}
-FOLDER = Path(sys.argv[1])
+FOLDER = Path(sys.argv[1]) if __name__ == "__main__" else Path()
 
 
 def cells(n=301):
