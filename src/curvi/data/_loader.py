@@ -295,7 +295,7 @@ class CellLoader(DataLoader):
         if dataset.matrix is not None and is_on_disk(dataset.matrix):
             if workers:
                 raise ValueError(
-                    f"`num_workers` is {workers}, but cells on disk are read by a thread of their own; leave it at 0, "
+                    f"`num_workers` is {workers}, but cells on disk are read in the process itself; leave it at 0, "
                     "or load the data with `adata.to_memory()`."
                 )
             if distributed_sampler:
