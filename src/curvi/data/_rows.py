@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numba import njit
+
+from curvi._compiled import compiled
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from torch import Tensor
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _fill(data: Any, columns: Any, starts: Any, rows: Any, block: Any) -> None:
     for i in range(len(rows)):
         row = block[i]

@@ -10,6 +10,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from curvi._compiled import compiled
+
 # A sum may be taken in any order, so that it can be taken several at a time.
 _SUMS = {"contract", "nsz", "nnan", "ninf", "reassoc"}
 # What was written with care for the rounding of each step stays in its order.
@@ -173,7 +175,7 @@ def _present(x: float, mean: float, theta: float) -> tuple[float, float]:
     return value + x * _log(share) - never, slope / product + _stirling_slope(upper) - _stirling_slope(lower)
 
 
-@njit(nogil=True, cache=True, fastmath=_SUMS, error_model="numpy")
+@compiled(nogil=True, fastmath=_SUMS, error_model="numpy")
 def negative_binomial_rows(
     raw: np.ndarray[Any, Any],
     x: np.ndarray[Any, Any],
