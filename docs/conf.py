@@ -42,6 +42,7 @@ exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 html_theme = "sphinx_book_theme"
 html_title = "curvi"
 html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_theme_options = {
     "repository_url": repository,
     "repository_branch": "main",
