@@ -116,7 +116,7 @@ def write(adata: AnnData, models: Figures, options: argparse.Namespace) -> None:
     n_seeds = min(len(found["2"]) for found in models.values())
     rows = [row(f"{name} normalisation", np.array(found["1"]), np.array(found["2"])) for name, found in models.items()]
     head = ["model", "mean, one", "two", "median, one", "two", "two - one", "cells/s, one", "two", "ratio"]
-    report = Report("Two processes", "python benchmarks/ddp.py --markdown")
+    report = Report("Two processes", f"python benchmarks/ddp.py --seeds {options.seeds} --epochs {options.epochs} --markdown")
     report.table(
         "Validation ELBO and speed",
         head,

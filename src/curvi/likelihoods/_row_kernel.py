@@ -34,24 +34,23 @@ _SMALL_COUNT = 8
 _LOG_FACTORIAL = np.array([math.lgamma(k + 1.0) for k in range(_SMALL_COUNT + 1)])
 
 
-@intrinsic
-def _bits(typing_context: Any, x: Any) -> Any:
-    """The bits of a float32 as an integer."""
+def _reinterpretation(given: Any, read_as: Any, kind: ir.Type) -> Any:
+    """An instruction that reads the bits of one type of number as another type."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(32))
+    @intrinsic
+    def instruction(typing_context: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], kind)
 
-    return types.int32(types.float32), generate
+        return read_as(given), generate
+
+    return instruction
 
 
-@intrinsic
-def _from_bits(typing_context: Any, x: Any) -> Any:
-    """The float32 of given bits."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
+_bits = _reinterpretation(types.float32, types.int32, ir.IntType(32))
+_from_bits = _reinterpretation(types.int32, types.float32, ir.FloatType())
+_wide_bits = _reinterpretation(types.float64, types.int64, ir.IntType(64))
+_from_wide_bits = _reinterpretation(types.int64, types.float64, ir.DoubleType())
 
 
 @njit(fastmath=_IN_ORDER, error_model="numpy")
@@ -94,26 +93,6 @@ def _log1p(u: Any, w: Any, inverse: Any) -> Any:
     square = _HALF * f * f
     e = np.float32(exponent)
     return e * _LN2 + ((f - (square - s * (square + tail))) + (lost + e * _LN2_REST))
-
-
-@intrinsic
-def _wide_bits(typing_context: Any, x: Any) -> Any:
-    """The bits of a float64 as an integer."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return types.int64(types.float64), generate
-
-
-@intrinsic
-def _from_wide_bits(typing_context: Any, x: Any) -> Any:
-    """The float64 of given bits."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), generate
 
 
 @njit(fastmath=_IN_ORDER, error_model="numpy")
