@@ -116,7 +116,8 @@ def write(adata: AnnData, models: Figures, options: argparse.Namespace) -> None:
     n_seeds = min(len(found["2"]) for found in models.values())
     rows = [row(f"{name} normalisation", np.array(found["1"]), np.array(found["2"])) for name, found in models.items()]
     head = ["model", "mean, one", "two", "median, one", "two", "two - one", "cells/s, one", "two", "ratio"]
-    report = Report("Two processes", f"python benchmarks/ddp.py --seeds {options.seeds} --epochs {options.epochs} --markdown")
+    chosen = f"--seeds {options.seeds} --epochs {options.epochs}"
+    report = Report("Two processes", f"python benchmarks/ddp.py {chosen} --markdown")
     report.table(
         "Validation ELBO and speed",
         head,
