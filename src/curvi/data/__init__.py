@@ -23,6 +23,7 @@ from curvi.data._minified import (
 )
 from curvi.data._nesting import nesting
 from curvi.data._registry import from_data_module, make_registry
+from curvi.data._resident import PLACES, ResidentCells, hold
 from curvi.data._shares import EvenDistributedSampler
 
 __all__ = [
@@ -32,12 +33,15 @@ __all__ = [
     "EvenBatchSampler",
     "EvenDistributedSampler",
     "ImageField",
+    "PLACES",
+    "ResidentCells",
     "as_keys",
     "cells_a_pass",
     "check_columns",
     "check_genes",
     "from_data_module",
     "from_images",
+    "hold",
     "host_fields",
     "image_shape",
     "lacks_values",

@@ -13,6 +13,7 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from curvi.data._minified import QZ, lacks_values
+from curvi.data._resident import ResidentCells, ResidentStream
 from curvi.data._rows import compressed_rows, dense_rows
 from curvi.data._shares import EvenDistributedSampler, Share, even_sizes, share_of_passes, share_of_steps
 from curvi.data._stream import RowStream, is_on_disk, read_rows, shuffled_runs
@@ -263,6 +264,8 @@ class CellLoader(DataLoader):
         Of the shares in a distributed run, a number from 0 that all processes must have in common.
     part
         Of the minibatches in order, the part number ``part[0]``, from 0, of ``part[1]`` parts.
+    resident
+        All cells of the AnnData as a device holds them, which then makes the minibatches.
     """
 
     def __init__(
@@ -279,6 +282,7 @@ class CellLoader(DataLoader):
         persistent_workers: bool | None = None,
         seed: int = 0,
         part: tuple[int, int] = (0, 1),
+        resident: ResidentCells | None = None,
     ) -> None:
         if drop_last:
             raise ValueError(f"`drop_last` is {drop_last!r}; minibatches are of even size, leave it at False.")
@@ -311,6 +315,8 @@ class CellLoader(DataLoader):
         else:
             sampler = EvenBatchSampler(len(dataset), batch_size, shuffle=shuffle, part=part)
             source = {"dataset": dataset, "sampler": sampler}
+        if resident is not None:
+            source = {"dataset": ResidentStream(resident, self.indices, source["sampler"])}
         super().__init__(
             **source,
             batch_size=None,
@@ -324,7 +330,7 @@ class CellLoader(DataLoader):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next pass belongs to, where cells are dealt to processes anew by the epoch."""
         for dealer in (self.sampler, self.dataset):
-            if isinstance(dealer, EvenDistributedSampler | CellStream):
+            if isinstance(dealer, EvenDistributedSampler | CellStream | ResidentStream):
                 dealer.set_epoch(epoch)
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import ParallelStrategy
+from scvi import settings
 from scvi.dataloaders import DataSplitter
 from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
 from scvi.train import SaveCheckpoint, TrainingPlan
 
-from curvi.data import CellLoader
+from curvi.data import PLACES, CellDataset, CellLoader, hold
 from curvi.model._plan import LeanTrainingPlan
 from curvi.model._registration import RegisteredModel
 from curvi.model._runner import Runner
@@ -37,14 +38,27 @@ class CellSplitter(DataSplitter):
     """The host's split into training, validation and test cells, loaded by :class:`curvi.data.CellLoader`.
 
     Checkpoints keep the split, so that training goes on with the same cells. Of several processes all have the split of
-    the first, and a share of the cells of each part.
+    the first, and a share of the cells of each part. ``data_device`` says what makes the minibatches, and the other
+    arguments are the host's.
+
+    Raises
+    ------
+    ValueError
+        If there is no such ``data_device``.
     """
 
     data_loader_cls = CellLoader
     shared_seed = 0
 
+    def __init__(self, *args: Any, data_device: str = "auto", **kwargs: Any) -> None:
+        if data_device not in PLACES:
+            known = ", ".join(map(repr, PLACES))
+            raise ValueError(f"unknown `data_device` {data_device!r}; the known names are {known}.")
+        super().__init__(*args, **kwargs)
+        self.data_device = data_device
+
     def setup(self, stage: str | None = None) -> None:
-        """Split the cells; the processes of a run agree on it."""
+        """Split the cells; the processes of a run agree on it, and each holds the cells where it trains."""
         super().setup(stage)
         if self.trainer is None:
             return
@@ -58,6 +72,29 @@ class CellSplitter(DataSplitter):
                 setattr(self, name, cells)
         if isinstance(strategy, ParallelStrategy):
             self.data_loader_kwargs["seed"] = self.shared_seed
+        if self.data_device == "model" or (self.data_device == "auto" and strategy.root_device.type != "cpu"):
+            self._hold(strategy.root_device)
+
+    def _hold(self, device: torch.device) -> None:
+        """Let the device of the model hold the cells, if it can."""
+        asked = {"num_workers": settings.dl_num_workers, "pin_memory": self.pin_memory} | self.data_loader_kwargs
+        self.data_loader_kwargs["resident"] = hold(
+            CellDataset.from_manager(self.adata_manager, np.arange(self.adata_manager.adata.n_obs)),
+            device,
+            asked | {"load_sparse_tensor": self.load_sparse_tensor},
+            must=self.data_device == "model",
+            say=self.trainer.is_global_zero,
+        )
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Let go of the cells that a device holds."""
+        held = self.data_loader_kwargs.pop("resident", None)
+        if held is not None:
+            held.free()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Let go of them where training ends otherwise, too."""
+        self.teardown()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The numbers of the cells of each part, and the seed of what goes to which process."""
@@ -106,6 +143,7 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         kl_weight: float = 1.0,
         kl_warmup: float = 0.1,
         lr_schedule: str = "constant",
+        data_device: str = "auto",
         plan_kwargs: Mapping[str, Any] | None = None,
         datamodule: LightningDataModule | None = None,
         ckpt_path: str | PathLike[str] | None = None,
@@ -137,6 +175,10 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         lr_schedule
             ``"constant"``, or ``"cosine"`` for a learning rate that falls along a cosine to 0 at the last step, which
             lets it start higher.
+        data_device
+            Where minibatches are made: ``"model"`` copies all cells to the device of the model before the first step,
+            ``"cpu"`` each minibatch. ``"auto"`` is ``"model"`` on an accelerator if the cells are in memory and take at
+            most half of what it has free.
         plan_kwargs
             Further arguments of the host's training plan (``lr``, ``weight_decay``, ``eps``,
             ``reduce_lr_on_plateau``, ...). ``n_steps_kl_warmup`` or ``n_epochs_kl_warmup`` given here go before
@@ -158,7 +200,8 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
             If ``max_epochs`` or ``batch_size`` is below 1, ``kl_weight`` is negative, ``kl_warmup`` outside [0, 1],
             ``lr_schedule`` is unknown, ``early_stopping`` has no validation cells, ``plan_kwargs`` has a name that the
             training plan does not take, ``precision`` leaves the latent space too few digits, ``ckpt_path`` is a
-            folder, there is nothing to train on, or there are too few cells for the processes.
+            folder, there is nothing to train on, there are too few cells for the processes, or ``data_device`` is
+            ``"model"`` and the cells cannot be held there.
         """
         if trainer_kwargs.get("datamodule") is None:
             self._need_values("train", remedy="Set up data that are not minified for a new model,")
@@ -181,11 +224,18 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
                 "`level_shrinkage` weighs a prior against the number of training cells; give `datamodule` that number "
                 "as its attribute `n_train`."
             )
+        if datamodule is not None and data_device != "auto":
+            raise ValueError(
+                f"`data_device` is {data_device!r}, but minibatches are those of `datamodule`; leave it at 'auto'."
+            )
         if ckpt_path is not None and Path(ckpt_path).is_dir():
             raise ValueError(
                 f"`ckpt_path` is {str(ckpt_path)!r}, a folder, as scvi-tools' `SaveCheckpoint` writes them, without an "
                 "optimiser. Load it with `CurviVAE.load`, or go on from a file of Lightning's `ModelCheckpoint`."
             )
+        if data_device != "auto":
+            given = trainer_kwargs.get("datasplitter_kwargs") or {}
+            trainer_kwargs["datasplitter_kwargs"] = given | {"data_device": data_device}
         if max_epochs is None and trainer_kwargs.get("max_steps", -1) < 0:
             max_epochs = self._usual_epochs(datamodule)
         plan = self._plan_arguments(plan_kwargs, kl_weight, kl_warmup, lr_schedule)
