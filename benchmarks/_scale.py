@@ -83,7 +83,7 @@ class EpochClock(Callback):
         self.cpu.append(time.process_time() - self._start[1])
 
 
-def fresh(script: str, *arguments: object) -> dict[str, Any]:
+def fresh(script: str, *arguments: object) -> Any:
     """What a new Python process that runs a script of this folder prints in its last line, as JSON."""
     command = [sys.executable, script, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)

@@ -6,21 +6,19 @@ space and seed both are trained, one after the other, and the validation ELBO at
 weights are the same for a seed, draws and the order of cells are not, so that the two differ at least as two trainings
 of one process would. Of the mean difference there is a standard error over the seeds.
 
-Usage: ``CURVI_DATA_DIR=... python benchmarks/ddp.py [--seeds 5] [--epochs 60] [--markdown] [--json PATH]``
+Usage: ``CURVI_DATA_DIR=... python benchmarks/ddp.py [--seeds 5] [--epochs 60] [--markdown] [--json]``
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from _setting import QUIET, be_quiet, real
+from _setting import QUIET, add_json_option, be_quiet, real, write_results
 from _tables import Report, add_markdown_option
 from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
@@ -34,7 +32,7 @@ LATENTS: dict[str, Any] = {
     "product": [("vmf", 3), ("lorentz", 3), ("normal", 4)],
 }
 # Of each model by the number of processes, the figures of each seed.
-Figures = dict[str, dict[str, list[list[float]]]]
+Figures = dict[str, dict[int, list[list[float]]]]
 PROCESSES: dict[int, dict[str, Any]] = {
     1: {"accelerator": "cpu", "batch_size": 128},
     # Forked, so that the data are not read and sent anew; the steps are those of "ddp".
@@ -78,13 +76,31 @@ def row(name: str, one: np.ndarray, two: np.ndarray) -> list[str]:
     ]
 
 
+def figures(name: str, epochs: int, found: dict[int, list[list[float]]]) -> dict[str, Any]:
+    """What is kept of a model: the median ELBO and the cells a second, and how two processes differ from one."""
+    one, two = (np.array(found[processes]) for processes in PROCESSES)
+    change = two[:, 1] - one[:, 1]
+    return {
+        "model": f"{name} normalisation",
+        "epochs": epochs,
+        "n_seeds": len(change),
+        "elbo_one": float(one[:, 1].mean()),
+        "elbo_one_spread": float(one[:, 1].std(ddof=1)),
+        "elbo_change": float(change.mean()),
+        "elbo_change_error": float(change.std(ddof=1) / len(change) ** 0.5),
+        "cells_per_s_one": float(np.median(one[:, 2])),
+        "cells_per_s_two": float(np.median(two[:, 2])),
+        "times_one": float(np.median(two[:, 2] / one[:, 2])),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="at least 2")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--latents", nargs="+", choices=LATENTS, default=list(LATENTS))
     parser.add_argument("--normalization", nargs="+", choices=["batch", "layer"], default=["batch", "layer"])
-    parser.add_argument("--json", type=Path, help="keep the figures of trainings there, and go on from them")
+    add_json_option(parser, __file__)
     add_markdown_option(parser, "ddp")
     options = parser.parse_args()
     be_quiet()
@@ -92,29 +108,23 @@ def main() -> None:
     adata = real("scphere_cd14_erythroid")
     curvi.CurviVAE.setup_anndata(adata)
     models: Figures = {f"{name}, {kind}": {} for kind in options.normalization for name in options.latents}
-    if options.json and options.json.exists():
-        kept = json.loads(options.json.read_text())
-        if kept["epochs"] != options.epochs:
-            raise SystemExit(f"{options.json} has figures after {kept['epochs']} epochs; pass another path or --epochs")
-        models |= kept["mean, median, cells a second"]
     for seed in range(options.seeds):
         for model, found in models.items():
             name, kind = model.split(", ")
             arguments = {"latent": LATENTS[name], "normalization": kind}
             arguments |= {"n_latent": 10} if isinstance(arguments["latent"], str) else {}
             for processes in PROCESSES:
-                figures = found.setdefault(str(processes), [])
-                if len(figures) == seed:
-                    figures.append(trained(adata, seed, options.epochs, processes, arguments))
-                    print(seed, model, processes, figures[-1], flush=True)
+                run = trained(adata, seed, options.epochs, processes, arguments)
+                found.setdefault(processes, []).append(run)
+                print(seed, model, processes, run, flush=True)
         if seed:
             write(adata, models, options)
 
 
 def write(adata: AnnData, models: Figures, options: argparse.Namespace) -> None:
     """The table of all trainings so far."""
-    n_seeds = min(len(found["2"]) for found in models.values())
-    rows = [row(f"{name} normalisation", np.array(found["1"]), np.array(found["2"])) for name, found in models.items()]
+    n_seeds = min(len(found[2]) for found in models.values())
+    rows = [row(f"{name} normalisation", np.array(found[1]), np.array(found[2])) for name, found in models.items()]
     head = ["model", "mean, one", "two", "median, one", "two", "two - one", "cells/s, one", "two", "ratio"]
     chosen = f"--seeds {options.seeds} --epochs {options.epochs}"
     report = Report("Two processes", f"python benchmarks/ddp.py {chosen} --markdown")
@@ -129,8 +139,7 @@ def write(adata: AnnData, models: Figures, options: argparse.Namespace) -> None:
         f"Machine: {os.cpu_count()} cores for everything, load average {os.getloadavg()[1]:.1f} at the end.",
     )
     report.write(options.markdown)
-    if options.json:
-        options.json.write_text(json.dumps({"epochs": options.epochs, "mean, median, cells a second": models}))
+    write_results(options.json, [figures(name, options.epochs, found) for name, found in models.items()])
 
 
 if __name__ == "__main__":

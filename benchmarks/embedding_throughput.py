@@ -4,24 +4,22 @@ Synthetic counts (2000 genes, 8 % of them above 0), and a real set where ``CURVI
 trained for a moment, scVI's architecture (10 dimensions, one hidden layer of 128) throughout, in turn; medians compare.
 Minibatches are those of the defaults, and of 128 cells for all.
 
-Usage: ``python benchmarks/embedding_throughput.py [--cells 100000] [--repeats 3] [--json embedding_throughput.json]``
+Usage: ``python benchmarks/embedding_throughput.py [--cells 5000 100000 ...] [--repeats 3] [--json]``
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
 import scvi
 from _scale import BATCH, cells, print_table
-from _setting import QUIET, be_quiet, machine, real
+from _setting import QUIET, add_json_option, be_quiet, machine, real, write_results
 
 import curvi
 
@@ -71,17 +69,17 @@ def throughput(adata: anndata.AnnData, repeats: int) -> dict[tuple[str, str], di
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=100_000)
+    parser.add_argument("--cells", type=int, nargs="+", default=[100_000])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    add_json_option(parser, __file__)
     options = parser.parse_args()
     be_quiet()
     scvi.settings.seed = 0
-    sets = {"synthetic": cells(options.cells)}
+    sets = [("synthetic", cells(n)) for n in options.cells]
     if os.environ.get("CURVI_DATA_DIR"):
-        sets[REAL] = real(REAL)
+        sets.append((REAL, real(REAL)))
     written = []
-    for title, adata in sets.items():
+    for title, adata in sets:
         figures = throughput(adata, options.repeats)
         print(f"\n{title}: {adata.n_obs:,} cells x {adata.n_vars} genes, {options.repeats} in turn, {machine()}\n")
         rows = []
@@ -99,8 +97,7 @@ def main() -> None:
                 }
             )
         print_table(rows)
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "figures": written}, indent=2))
+    write_results(options.json, written)
 
 
 if __name__ == "__main__":

@@ -6,20 +6,20 @@ neighbours of the 2000 queries, the point itself not counted. Seconds are those 
 which other processes on the machine change less than those on the wall. ``--scanpy`` sends a globe of the largest
 number of points through scanpy: neighbours, Leiden, UMAP.
 
-Usage: ``python benchmarks/geodesic_knn.py [--n 5000 20000 100000] [--threads 1] [--scanpy] [--json PATH] [--markdown]``
+Usage: ``python benchmarks/geodesic_knn.py [--n 5000 20000 100000] [--threads 1] [--scanpy] [--json]``
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from _tables import Report, add_markdown_option
+from _scale import print_table
+from _setting import add_json_option, machine, write_results
 
 from curvi.manifolds import Euclidean, Lorentz, Manifold, Product, Sphere
 from curvi.metrics import GeodesicNeighbors
@@ -72,7 +72,7 @@ def timed(run: Callable[[], object]) -> tuple[float, float, object]:
     return time.process_time() - start, time.perf_counter() - wall, result
 
 
-def measure(name: str, n: int, whole: int) -> dict[str, object]:
+def measure(name: str, n: int, whole: int) -> dict[str, Any]:
     torch.manual_seed(0)
     manifold, draw = CASES[name]
     points = draw(manifold.to(torch.float64), n).numpy()
@@ -120,41 +120,37 @@ def main() -> None:
     parser.add_argument("--whole", type=int, default=20_000, help="most points that all are searched for exactly")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--scanpy", action="store_true", help="also scanpy's steps on the largest globe")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    add_markdown_option(parser, "geodesic_knn")
+    add_json_option(parser, __file__)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    report = Report("Geodesic neighbours", "python benchmarks/geodesic_knn.py --markdown")
     # The first search pays for what is loaded on first use.
     measure(next(iter(CASES)), 2000, 0)
-    figures: dict[str, object] = {"threads": options.threads, "k": K}
-    rows: list[dict[str, object]] = []
+    figures: dict[str, object] = {"k": K}
+    rows: list[dict[str, Any]] = []
+    print(machine())
     for n in options.n:
         for name in options.cases:
             rows.append(measure(name, n, options.whole))
-            if options.json:
-                options.json.write_text(json.dumps({**figures, "searches": rows}, indent=2))
+            write_results(options.json, {**figures, "searches": rows})
         shown = [
-            [
-                str(row["case"]),
-                f"{row['exact_seconds']:.1f}",
-                f"{row['approximate_seconds']:.1f}",
-                f"{row['exact_seconds'] / row['approximate_seconds']:.1f}",  # type: ignore[operator]
-                f"{row['recall']:.3f}",
-                f"{row['recall_said']:.3f}",
-            ]
+            {
+                "points": row["case"],
+                "exact, s": f"{row['exact_seconds']:.1f}",
+                "approximate, s": f"{row['approximate_seconds']:.1f}",
+                "ratio": f"{row['exact_seconds'] / row['approximate_seconds']:.1f}",
+                "recall": f"{row['recall']:.3f}",
+                "recall it says": f"{row['recall_said']:.3f}",
+            }
             for row in rows
             if row["n"] == n
         ]
-        head = ["points", "exact, s", "approximate, s", "ratio", "recall", "recall it says"]
-        report.table(f"{n} points, {K} neighbours", head, shown)
+        print(f"\n{n} points, {K} neighbours\n")
+        print_table(shown)
     figures["searches"] = rows
     if options.scanpy:
         figures["scanpy"] = through_scanpy(max(options.n))
         print(figures["scanpy"])
-        if options.json:
-            options.json.write_text(json.dumps(figures, indent=2))
-    report.write(options.markdown)
+        write_results(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -4,22 +4,20 @@ The same variational autoencoder, 784-256-128-10 and back, ReLU, with a Gaussian
 likelihood, Adam, minibatches of 128: by `CurviVAE.train`, by a plain loop over a `DataLoader` of single images, as
 tutorials write it, and by a loop over shuffled slices of one tensor. In one process, in turn; medians compare.
 
-Usage: ``CURVI_DATA_DIR=... python benchmarks/image_epoch.py [--repeats 5] [--json image_epoch.json]``
+Usage: ``CURVI_DATA_DIR=... python benchmarks/image_epoch.py [--repeats 5] [--json]``
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
 from _scale import BATCH, EpochClock, print_table
-from _setting import QUIET, be_quiet, machine
+from _setting import QUIET, add_json_option, be_quiet, machine, write_results
 from anndata import AnnData
 from torch import Tensor, nn
 from torch.nn import functional
@@ -101,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    add_json_option(parser, __file__)
     options = parser.parse_args()
     be_quiet()
     torch.manual_seed(0)
@@ -122,17 +120,19 @@ def main() -> None:
             if repeat:
                 seconds[name].append(found)
     print(f"{len(images):,} images, minibatch {BATCH}, {options.repeats} epochs in turn, {machine()}\n")
-    figures, rows = {}, []
+    figures, rows = [], []
     for name, values in seconds.items():
         wall, cpu = (np.array(part) for part in zip(*values, strict=True))
         ours = np.array(seconds[OURS])
-        figures[name] = {
+        row = {
+            "loop": name,
+            "n_images": len(images),
             "wall_s": statistics.median(wall),
             "cpu_s": statistics.median(cpu),
             "times_ours": float(np.median(wall / ours[:, 0])),
             "times_ours_cpu": float(np.median(cpu / ours[:, 1])),
         }
-        row = figures[name]
+        figures.append(row)
         rows.append(
             {
                 "": name,
@@ -143,8 +143,7 @@ def main() -> None:
             }
         )
     print_table(rows)
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2))
+    write_results(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ scPhere without thinning is trained on them in memory, backed by the h5ad file, 
 each time in a process of its own. Trained are as many minibatches of 128 cells as `--steps` says, an epoch by default.
 The folder is deleted afterwards. What was just written is in the cache of the operating system, as far as it fits.
 
-Usage: ``python benchmarks/streaming.py [--cells 1000000] [--steps 1500] [--repeats 3] [--folder /tmp] [--json ...]``
+Usage: ``python benchmarks/streaming.py [--cells 1000000] [--steps 1500] [--repeats 3] [--folder PATH] [--json]``
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import statistics
 import tempfile
+from collections.abc import Iterable
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import anndata
 import scvi
 import zarr
 from _scale import BATCH, DENSITY, N_GENES, EpochClock, cells, fresh, matrix_gb, peak_gb, print_table
-from _setting import QUIET, be_quiet, machine
+from _setting import QUIET, add_json_option, be_quiet, machine, write_results
 
 import curvi
 from curvi import presets
@@ -54,10 +55,13 @@ def measure(kind: str, folder: Path, steps: int) -> dict[str, float]:
     return {"wall_s": clock.wall[0], "cpu_s": clock.cpu[0], "peak_gb": peak_gb()}
 
 
-def write(n_cells: int, folder: Path) -> None:
+def write(n_cells: int, folder: Path, kinds: Iterable[str]) -> None:
+    """The files that :func:`opened` reads."""
     adata = cells(n_cells)
-    adata.write_h5ad(folder / H5AD)
-    adata.write_zarr(folder / ZARR)
+    if not {"memory", "h5ad"}.isdisjoint(kinds):
+        adata.write_h5ad(folder / H5AD)
+    if "zarr" in kinds:
+        adata.write_zarr(folder / ZARR)
 
 
 def table(runs: dict[str, list[dict[str, float]]], n_cells: int, steps: int) -> list[dict[str, Any]]:
@@ -99,7 +103,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where to write, by default the system's temporary folder")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    add_json_option(parser, __file__)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     be_quiet()
@@ -113,14 +117,13 @@ def main() -> None:
     for n_cells in options.cells:
         steps = min(options.steps or ceil(n_cells / BATCH), ceil(n_cells / BATCH))
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            write(n_cells, Path(folder))
+            write(n_cells, Path(folder), options.kinds)
             runs: dict[str, list[dict[str, float]]] = {kind: [] for kind in options.kinds}
             for _ in range(options.repeats):
                 for kind in options.kinds:
                     runs[kind].append(fresh(__file__, "--one", kind, folder, steps))
             figures += table(runs, n_cells, steps)
-        if options.json:
-            options.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2))
+        write_results(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """What does a training epoch cost, against the matrix products that it cannot do without, and against scVI?
 
-Everything runs in one process on the same cells with the same minibatches, in turn, several times; medians compare.
-With ``CURVI_DATA_DIR`` set the cells are the scPhere demo set found there, otherwise synthetic ones of the same size.
+All contestants run in one process on the same cells with the same minibatches, in turn, several times; medians
+compare. Each number of threads and each set has a process of its own. The set ``demo`` is the scPhere demo set where
+``CURVI_DATA_DIR`` is set, otherwise synthetic cells of the same size; a number is that of synthetic cells with 2000
+genes, of which 8 % are above 0.
 
-Usage: ``python benchmarks/training_step.py [--repeats 5] [--epochs 4] [--cells 20000] [--threads 1]``
+Usage: ``python benchmarks/training_step.py [--repeats 5] [--epochs 4] [--cells demo 20000] [--threads 1 2] [--json]``
 """
 
 from __future__ import annotations
@@ -14,25 +16,29 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
 import scvi
 import torch
-from _setting import QUIET, be_quiet, machine, real
+from _scale import BATCH, cells, fresh
+from _setting import QUIET, add_json_option, be_quiet, machine, real, write_results
 from lightning.pytorch import Callback
 
 import curvi
 from curvi import presets
 
-BATCH = 128
+DEMO, REFERENCE = "demo", "scVI, its defaults"
 
 
-def cells(n: int | None) -> anndata.AnnData:
-    if n is None and os.environ.get("CURVI_DATA_DIR"):
+def chosen(name: str) -> anndata.AnnData:
+    """The demo set, or as many synthetic cells as the name says."""
+    if name != DEMO:
+        return cells(int(name))
+    if os.environ.get("CURVI_DATA_DIR"):
         return real("scphere_cd14_erythroid")
-    return curvi.datasets.synthetic(n_obs=n or 2303, n_vars=2000, mean_library=335, seed=0)
+    return curvi.datasets.synthetic(n_obs=2303, n_vars=2000, mean_library=335, seed=0)
 
 
 class EpochTimes(Callback):
@@ -81,68 +87,98 @@ def floor_seconds(n_cells: int, layers: list[tuple[int, int]], passes: int, repe
     return statistics.median(seconds) * -(-n_cells // BATCH)
 
 
-def contestants(adata: anndata.AnnData) -> dict[str, Callable[[], object]]:
+def contestants(adata: anndata.AnnData) -> dict[str, tuple[str, Callable[[], object]]]:
+    """By name: the architecture whose floor is its own, and what makes the model."""
     curvi.CurviVAE.setup_anndata(adata)
     scvi.model.SCVI.setup_anndata(adata)
     equal = {"n_latent": 10, "n_layers": 1, "n_hidden": 128}
     return {
-        "scVI, its defaults": lambda: scvi.model.SCVI(adata),
-        "scVI, negative binomial": lambda: scvi.model.SCVI(adata, gene_likelihood="nb"),
-        "curvi, scVI's architecture, Gaussian": lambda: curvi.CurviVAE(adata, latent="normal", **equal),
-        "curvi, scVI's architecture, vMF S^10": lambda: curvi.CurviVAE(adata, latent="vmf", **equal),
-        "curvi, scPhere preset, no thinning": lambda: curvi.CurviVAE(
-            adata, **(presets.scphere | {"thinning_weight": 0.0})
+        REFERENCE: ("scVI", lambda: scvi.model.SCVI(adata)),
+        "scVI, negative binomial": ("scVI", lambda: scvi.model.SCVI(adata, gene_likelihood="nb")),
+        "curvi, scVI's architecture, Gaussian": ("scVI", lambda: curvi.CurviVAE(adata, latent="normal", **equal)),
+        "curvi, scVI's architecture, vMF S^10": ("scVI", lambda: curvi.CurviVAE(adata, latent="vmf", **equal)),
+        "curvi, scPhere preset, no thinning": (
+            "scPhere",
+            lambda: curvi.CurviVAE(adata, **(presets.scphere | {"thinning_weight": 0.0})),
         ),
-        "curvi, scPhere preset": lambda: curvi.CurviVAE(adata, **presets.scphere),
+        "curvi, scPhere preset": ("scPhere with thinning", lambda: curvi.CurviVAE(adata, **presets.scphere)),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--cells", type=int, help="synthetic cells in the place of real ones")
-    parser.add_argument("--threads", type=int, help="by default as many as torch takes")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args()
-    be_quiet()
-    scvi.settings.seed = 0
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-
-    adata = cells(options.cells)
+def measure(name: str, repeats: int, epochs: int) -> list[dict[str, Any]]:
+    """A row for each contestant: seconds an epoch, and the ratios to its own floor and to scVI with its defaults."""
+    adata = chosen(name)
     n, g = adata.shape
-    density = np.count_nonzero(adata.X.data) / (n * g)
     architectures = {
         "scVI": ([(g, 128), (128, 20), (10, 128), (128, g)], 1),
         "scPhere": ([(g, 128), (128, 64), (64, 32), (32, 4), (3, 32), (32, 128), (128, g)], 1),
         "scPhere with thinning": ([(g, 128), (128, 64), (64, 32), (32, 4), (3, 32), (32, 128), (128, g)], 2),
     }
     makers = contestants(adata)
-    floors: dict[str, list[float]] = {name: [] for name in architectures}
-    seconds: dict[str, list[float]] = {name: [] for name in makers}
-    for _ in range(options.repeats):
-        for name, (layers, passes) in architectures.items():
-            floors[name].append(floor_seconds(n, layers, passes))
-        for name, make in makers.items():
-            seconds[name].append(epoch_seconds(make(), options.epochs))
+    floors: dict[str, list[float]] = {architecture: [] for architecture in architectures}
+    seconds: dict[str, list[float]] = {model: [] for model in makers}
+    for _ in range(repeats):
+        for architecture, (layers, passes) in architectures.items():
+            floors[architecture].append(floor_seconds(n, layers, passes))
+        for model, (_, make) in makers.items():
+            seconds[model].append(epoch_seconds(make(), epochs))
+    reference = np.array(seconds[REFERENCE])
+    rows = []
+    for model, (architecture, _) in makers.items():
+        values = np.array(seconds[model])
+        rows.append(
+            {
+                "set": name,
+                "n_cells": n,
+                "n_genes": g,
+                "density": np.count_nonzero(adata.X.data) / (n * g),
+                "threads": torch.get_num_threads(),
+                "model": model,
+                "s_per_epoch": float(np.median(values)),
+                "floor_s": statistics.median(floors[architecture]),
+                "times_own_floor": float(np.median(values / np.array(floors[architecture]))),
+                "scvi_over_this": float(np.median(reference / values)),
+            }
+        )
+    return rows
 
-    own_floor = dict(zip(makers, ["scVI", "scVI", "scVI", "scVI", "scPhere", "scPhere with thinning"], strict=True))
-    reference = np.array(seconds["scVI, its defaults"])
-    print(f"{n} cells x {g} genes, {density:.1%} of the counts not zero, minibatch {BATCH}, {machine()}")
+
+def table(rows: list[dict[str, Any]]) -> None:
+    first = rows[0]
+    print(
+        f"\n{first['n_cells']} cells x {first['n_genes']} genes, {first['density']:.1%} of the counts not zero, "
+        f"minibatch {BATCH}, {first['threads']} thread(s), {machine()}"
+    )
     print(f"{'':40s}{'s/epoch':>9s}{'x floor':>9s}{'scVI / this':>13s}")
-    figures = {}
-    for name, values in seconds.items():
-        floor = np.array(floors[own_floor[name]])
-        figures[name] = {
-            "s_per_epoch": statistics.median(values),
-            "times_own_floor": float(np.median(np.array(values) / floor)),
-            "scvi_over_this": float(np.median(reference / np.array(values))),
-        }
-        row = figures[name]
-        print(f"{name:40s}{row['s_per_epoch']:9.3f}{row['times_own_floor']:9.1f}{row['scvi_over_this']:13.2f}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2))
+    for row in rows:
+        ratios = f"{row['times_own_floor']:9.1f}{row['scvi_over_this']:13.2f}"
+        print(f"{row['model']:40s}{row['s_per_epoch']:9.3f}{ratios}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--cells", nargs="+", default=[DEMO], help="the demo set or numbers of synthetic cells")
+    parser.add_argument("--threads", nargs="+", type=int, help="by default as many as torch takes")
+    add_json_option(parser, __file__)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    be_quiet()
+    scvi.settings.seed = 0
+    threads = options.threads or [torch.get_num_threads()]
+    if options.one:
+        torch.set_num_threads(threads[0])
+        print(json.dumps(measure(options.cells[0], options.repeats, options.epochs)))
+        return
+    figures: list[dict[str, Any]] = []
+    for name in options.cells:
+        for n_threads in threads:
+            same = ["--cells", name, "--threads", n_threads, "--repeats", options.repeats, "--epochs", options.epochs]
+            rows = fresh(__file__, "--one", *same)
+            table(rows)
+            figures += rows
+            write_results(options.json, figures)
 
 
 if __name__ == "__main__":
