@@ -171,6 +171,16 @@ def on_disk():
     return {"epochs": len(model.history["elbo_train"])}
 
 
+def held():
+    """Cells that each process holds on its device, and cells that come from memory."""
+    found = []
+    for place in ("cpu", "model"):
+        model = make(cells())
+        model.train(3, batch_size=32, data_device=place, callbacks=[Recorder(f"held_{place}")], **TWO)
+        found.append(weights(model))
+    return found
+
+
 def _embed(rank, model, adata):
     file = f"file://{FOLDER / 'meet'}"
     distributed.init_process_group("gloo", init_method=file, rank=rank, world_size=2)
@@ -210,7 +220,7 @@ if __name__ == "__main__":
     warnings.filterwarnings("error", category=UserWarning)
     warnings.filterwarnings("ignore", message="The number of training batches")
     warnings.filterwarnings("ignore", message="The .*dataloader.* does not have many workers")
-    for part in (embedded, equal, figures, stopped, resumed, on_disk, latents):
+    for part in (embedded, equal, figures, stopped, resumed, on_disk, held, latents):
         if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:]:
             continue
         (FOLDER / part.__name__).write_bytes(pickle.dumps(part()))

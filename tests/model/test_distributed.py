@@ -97,6 +97,12 @@ class TestTwoProcesses:
         assert len(sizes[0]) == len(sizes[1])
         assert np.abs(np.subtract(*sizes)).max() <= 1
 
+    def test_cells_on_the_devices_are_dealt_in_the_same_way(self, folder):
+        for one, other in zip(_seen(folder, "held_cpu"), _seen(folder, "held_model"), strict=True):
+            for a, b in zip(one["batches"], other["batches"], strict=True):
+                assert all(torch.equal(a[name], b[name]) for name in a)
+        _close(*_found(folder, "held"), rtol=0, atol=0)
+
     def test_cells_change_places_between_epochs(self, folder):
         first = _seen(folder, "vmf")[0]
         steps = len(first["batches"]) // 3
