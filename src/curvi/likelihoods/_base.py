@@ -112,4 +112,5 @@ class Likelihood(Named, nn.Module, ABC, argument="likelihood"):
                 f"`raw` has shape {tuple(raw.shape)}; likelihood {self.name!r} reads "
                 f"(..., {self.n_params}, {self.n_features})."
             )
-        return raw.unbind(-2)
+        # One map is a view also to the backward pass, which of several would make a copy.
+        return (raw.squeeze(-2),) if self.n_params == 1 else raw.unbind(-2)

@@ -11,6 +11,9 @@ from torch.distributions import Distribution, constraints
 
 from curvi.likelihoods._log_prob import negative_binomial_log_prob, poisson_log_prob, zero_inflated_log_prob
 from curvi.likelihoods._mean import Shares
+from curvi.likelihoods._row_kernel_poisson import poisson_rows
+from curvi.likelihoods._row_kernel_zero_inflated import zero_inflated_rows
+from curvi.likelihoods._row_pass import pass_log_likelihood, takes_pass
 from curvi.likelihoods._rows import rows_log_likelihood, takes_rows
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ class Poisson(Distribution):
     Parameters
     ----------
     mean
-        :math:`\mu \ge 0`, ``(...)``. At 0 all mass is at a count of 0.
+        :math:`\mu \ge 0`, ``(...)``, or what makes it when it is asked for. At 0 all mass is at a count of 0.
     validate_args
         Whether arguments and values are checked.
 
@@ -41,9 +44,13 @@ class Poisson(Distribution):
     arg_constraints: ClassVar[dict[str, Constraint]] = {"mean": constraints.nonnegative}
     support = constraints.nonnegative_integer
 
-    def __init__(self, mean: Tensor, validate_args: bool | None = None) -> None:
-        self._mean = mean
+    def __init__(self, mean: Tensor | Shares, validate_args: bool | None = None) -> None:
+        self._given = mean
         super().__init__(mean.shape, validate_args=validate_args)
+
+    @cached_property
+    def _mean(self) -> Tensor:
+        return self._given.means if isinstance(self._given, Shares) else self._given
 
     @property
     def mean(self) -> Tensor:
@@ -69,6 +76,13 @@ class Poisson(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         return poisson_log_prob(self._mean, value.to(self._mean.dtype))
+
+    def log_likelihood(self, value: Tensor) -> Tensor:
+        """The sum of :meth:`log_prob` over the last axis, as :meth:`NegativeBinomial.log_likelihood`."""
+        shares = self._given
+        if isinstance(shares, Shares) and takes_pass(shares.size_factor, value, shares.raw):
+            return pass_log_likelihood(poisson_rows, shares.size_factor, value, shares.raw)
+        return self.log_prob(value).sum(-1)
 
 
 class NegativeBinomial(Distribution):
@@ -171,7 +185,7 @@ class ZeroInflatedNegativeBinomial(Distribution):
     Parameters
     ----------
     mean
-        :math:`\mu \ge 0` of the negative binomial, ``(...)``.
+        :math:`\mu \ge 0` of the negative binomial, ``(...)``, or what makes it when it is asked for.
     inverse_dispersion
         :math:`\theta > 0`, any shape that broadcasts with the mean.
     zero_logits
@@ -197,8 +211,13 @@ class ZeroInflatedNegativeBinomial(Distribution):
     support = constraints.nonnegative_integer
 
     def __init__(
-        self, mean: Tensor, inverse_dispersion: Tensor, zero_logits: Tensor, validate_args: bool | None = None
+        self,
+        mean: Tensor | Shares,
+        inverse_dispersion: Tensor,
+        zero_logits: Tensor,
+        validate_args: bool | None = None,
     ) -> None:
+        self._given = mean
         self.negative_binomial = NegativeBinomial(mean, inverse_dispersion, validate_args=validate_args)
         self.zero_logits = zero_logits
         shape = torch.broadcast_shapes(self.negative_binomial.batch_shape, zero_logits.shape)
@@ -237,3 +256,11 @@ class ZeroInflatedNegativeBinomial(Distribution):
         component = self.negative_binomial
         x = value.to(component.mean.dtype)
         return zero_inflated_log_prob(component.mean, component.inverse_dispersion, self.zero_logits, x)
+
+    def log_likelihood(self, value: Tensor) -> Tensor:
+        """The sum of :meth:`log_prob` over the last axis, as :meth:`NegativeBinomial.log_likelihood`."""
+        shares = self._given
+        theta, logits = self.negative_binomial.inverse_dispersion, self.zero_logits
+        if isinstance(shares, Shares) and takes_pass(shares.size_factor, value, shares.raw, theta, logits):
+            return pass_log_likelihood(zero_inflated_rows, shares.size_factor, value, shares.raw, theta, logits)
+        return self.log_prob(value).sum(-1)

@@ -30,7 +30,8 @@ _SMALLEST_EXPONENT = np.float32(-87.0)
 # Far below any mean that matters, far above where a count divided by it overflows.
 FLOOR = np.float32(1e-20)
 NEAR_FLOOR = np.float32(1e-12)
-LOG_FACTORIAL = np.array([math.lgamma(k + 1.0) for k in range(32)])
+_N_FACTORIALS = 64
+LOG_FACTORIAL = np.array([math.lgamma(k + 1.0) for k in range(_N_FACTORIALS)])
 
 
 def _reinterpretation(given: Any, read_as: Any, kind: ir.Type) -> Any:
@@ -50,6 +51,18 @@ _bits = _reinterpretation(types.float32, types.int32, ir.IntType(32))
 _from_bits = _reinterpretation(types.int32, types.float32, ir.FloatType())
 _wide_bits = _reinterpretation(types.float64, types.int64, ir.IntType(64))
 _from_wide_bits = _reinterpretation(types.int64, types.float64, ir.DoubleType())
+
+
+@intrinsic
+def larger(typing_context: Any, a: Any, b: Any) -> Any:
+    """The larger of two float32, in the form in which the largest of many is found several at a time."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = ir.FloatType()
+        function = ir.FunctionType(number, [number, number])
+        return builder.call(builder.module.declare_intrinsic("llvm.maxnum", [number], function), args)
+
+    return types.float32(types.float32, types.float32), generate
 
 
 @njit(fastmath=_IN_ORDER, error_model="numpy")
@@ -95,6 +108,16 @@ def log1p(u: Any, w: Any, inverse: Any) -> Any:
 
 
 @njit(fastmath=_IN_ORDER, error_model="numpy")
+def log_quotient(s: Any) -> Any:
+    """``log(a / b)`` of two float32 of which none is above the double of the other, from ``s = (a - b) / (a + b)``."""
+    z = s * s
+    p = z * np.float32(0.2802764) + np.float32(0.27998173)
+    p = p * z + np.float32(0.40021791)
+    p = p * z + np.float32(0.6666641)
+    return s * (p * z + _TWO)
+
+
+@njit(fastmath=_IN_ORDER, error_model="numpy")
 def log(x: float) -> float:
     """The logarithm of a normal float64 above 0, without the call that libraries cost."""
     bits = _wide_bits(x)
@@ -122,3 +145,9 @@ def stirling_slope(z: float) -> float:
     """The digamma function for ``z >= 8``."""
     y = 1.0 / (z * z)
     return log(z) - 0.5 / z - y * (1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y / 132))))
+
+
+@njit(error_model="numpy")
+def log_factorial(x: float) -> float:
+    """``log(x!)`` of a whole number."""
+    return LOG_FACTORIAL[int(x)] if x < _N_FACTORIALS else stirling(x + 1.0)

@@ -47,7 +47,11 @@ class PoissonLikelihood(Likelihood, name="poisson"):
     def forward(self, raw: Tensor, size_factor: Tensor, levels: Tensor | None = None) -> Poisson:
         """The distribution of counts for raw maps ``(..., n, 1, n_features)``."""
         (mean,) = self.maps(raw)
-        return Poisson(self.mean(mean, size_factor), validate_args=False)
+        return Poisson(self.mean.deferred(mean, size_factor), validate_args=False)
+
+    def log_likelihood(self, px: Poisson, x: Tensor) -> Tensor:
+        """The log-probability of each cell, ``(..., n)``, on a CPU in one pass over the features."""
+        return px.log_likelihood(x)
 
     def rates(self, px: Poisson) -> Tensor:
         """The means themselves, ``(..., n, n_features)``."""

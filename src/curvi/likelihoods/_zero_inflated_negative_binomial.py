@@ -66,7 +66,12 @@ class ZeroInflatedNegativeBinomialLikelihood(Likelihood, name="zinb"):
         """The distribution of counts for raw maps ``(..., n, n_params, n_features)``: mean, log-odds, dispersion."""
         mean, zero_logits, *rest = self.maps(raw)
         theta = self.dispersion(rest, levels)
-        return ZeroInflatedNegativeBinomial(self.mean(mean, size_factor), theta, zero_logits, validate_args=False)
+        deferred = self.mean.deferred(mean, size_factor)
+        return ZeroInflatedNegativeBinomial(deferred, theta, zero_logits, validate_args=False)
+
+    def log_likelihood(self, px: ZeroInflatedNegativeBinomial, x: Tensor) -> Tensor:
+        """The log-probability of each cell, ``(..., n)``, on a CPU in one pass over the features."""
+        return px.log_likelihood(x)
 
     def expression(self, px: ZeroInflatedNegativeBinomial) -> Tensor:
         """The mean of the counts without extra zeros, ``(..., n, n_features)``."""

@@ -1,0 +1,156 @@
+"""One pass over rows of counts, compiled: a negative binomial with extra zeros, and its gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from curvi._compiled import compiled
+from curvi.likelihoods._elementary import FLOOR, NEAR_FLOOR, ONE, SUMS, exp, larger, log1p, log_quotient
+from curvi.likelihoods._row_kernel import counted
+
+_ZERO = np.float32(0)
+# A logarithm of the probability of a count of 0, where there is none.
+_NO_ZERO = np.float32(1e30)
+# Of two terms this far apart in their exponents, the smaller does not change the sum.
+_FAR = np.float32(60)
+
+
+@njit(fastmath=SUMS, error_model="numpy")
+def _row(
+    r: Any,
+    size: Any,
+    t: Any,
+    logits: Any,
+    counts: Any,
+    present: Any,
+    share: Any,
+    kept: Any,
+    pull: Any,
+    slope: Any,
+    gate: Any,
+) -> float:
+    """The log-likelihood of a row of counts, of which ``present`` are above 0; its gradients are written beside.
+
+    The loops are many, so that in each of them few arrays could overlap with those that it writes: only then are
+    several features done at a time.
+    """
+    n_features = len(r)
+    top = r[0]
+    for j in range(n_features):
+        top = larger(top, r[j])
+    total = _ZERO
+    for j in range(n_features):
+        e = exp(r[j] - top)
+        share[j] = e
+        total += e
+    scale = size / total
+    for j in range(n_features):
+        mean = share[j] * scale + FLOOR
+        ratio = mean / t[j]
+        one_more = ONE + ratio
+        rest = ONE / one_more
+        pull[j] = (counts[j] - mean) * rest
+        slope[j] = log1p(ratio, one_more, rest)
+    for j in range(n_features):
+        kept[j] = -t[j] * slope[j] if counts[j] == 0 else _NO_ZERO
+    absent = _ZERO
+    for j in range(n_features):
+        # The exponents of an extra zero and of a drawn one, before both are divided by 1 + e^logit.
+        logit, drawn = logits[j], kept[j]
+        u = exp(-min(abs(logit - drawn), _FAR))
+        v = exp(-min(abs(logit), _FAR))
+        a, b = ONE + u, ONE + v
+        c = a + b
+        inverse = ONE / (a * b * c)
+        highest = max(drawn, min(logit, _ZERO)) if drawn <= 0 else min(-logit, _ZERO)
+        absent -= highest + log_quotient((u - v) * (a * b * inverse))
+        by_a, by_b = b * c * inverse, a * c * inverse
+        kept[j] = by_a * (u if logit >= drawn else ONE)
+        gate[j] = by_a * (ONE if logit >= drawn else u) - by_b * (ONE if logit >= 0 else v)
+    force = _ZERO
+    for j in range(n_features):
+        gap = pull[j] * kept[j]
+        slope[j] = -gap / t[j] - slope[j] * kept[j]
+        pull[j] = gap
+        force += gap
+    log_likelihood = -np.float64(absent)
+    for j in present:
+        mean = share[j] * scale + FLOOR
+        if mean < NEAR_FLOOR:
+            # Where the floor is part of the mean, less of the mean moves with the raw map.
+            fixed = pull[j] * (FLOOR / mean)
+            pull[j] -= fixed
+            force -= fixed
+        term, rise = counted(np.float64(counts[j]), np.float64(mean), np.float64(t[j]))
+        log_likelihood += term
+        slope[j] += np.float32(rise)
+    force /= total
+    for j in range(n_features):
+        pull[j] -= share[j] * force
+    return log_likelihood
+
+
+@compiled(nogil=True, error_model="numpy")
+def zero_inflated_rows(
+    first: int,
+    stop: int,
+    raw: np.ndarray[Any, Any],
+    x: np.ndarray[Any, Any],
+    size: np.ndarray[Any, Any],
+    theta: np.ndarray[Any, Any],
+    logits: np.ndarray[Any, Any],
+    value: np.ndarray[Any, Any],
+    in_raw: np.ndarray[Any, Any],
+    in_theta: np.ndarray[Any, Any],
+    in_logits: np.ndarray[Any, Any],
+) -> None:
+    r"""The log-likelihood of rows of counts whose means are :math:`s_i\, \mathrm{softmax}(r_i)`, and its gradients.
+
+    Parameters
+    ----------
+    first, stop
+        The rows of ``raw`` to go through.
+    raw
+        :math:`r`, float32 ``(m, n_features)``.
+    x
+        Counts, float32 ``(n, n_features)``; row ``i`` of ``raw`` goes with row ``i % n``.
+    size
+        :math:`s > 0`, float32 ``(n,)``.
+    theta, logits
+        Inverse dispersions and the log-odds of an extra zero, float32, ``(1, n_features)``, ``(n, n_features)`` or
+        ``(m, n_features)``.
+    value
+        Takes the log-likelihoods, float64 ``(m,)``.
+    in_raw, in_theta, in_logits
+        Take the gradient of each row's log-likelihood in ``raw`` and in that row's other parameters, float32
+        ``(m, n_features)``; or have no rows.
+    """
+    n, n_features = x.shape
+    share, kept = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
+    pull, slope = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
+    gate = np.empty(n_features, np.float32)
+    present = np.empty(n_features, np.int32)
+    for i in range(first, stop):
+        counts = x[i % n]
+        n_present = 0
+        for j in range(n_features):
+            present[n_present] = np.int32(j)
+            n_present += 1 if counts[j] > 0 else 0
+        if len(in_raw):
+            pull, slope, gate = in_raw[i], in_theta[i], in_logits[i]
+        value[i] = _row(
+            raw[i],
+            size[i % n],
+            theta[i % len(theta)],
+            logits[i % len(logits)],
+            counts,
+            present[:n_present],
+            share,
+            kept,
+            pull,
+            slope,
+            gate,
+        )
