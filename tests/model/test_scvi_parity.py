@@ -109,3 +109,26 @@ def test_equal_weights_and_draws_give_the_same_marginal_likelihood_of_each_cell(
     ours = model.get_marginal_ll(n_mc_samples=300, batch_size=100, return_mean=False)
     assert mean == pytest.approx(np.mean([ours[:100].mean(), ours[100:200].mean(), ours[200:].mean()]), abs=0.3)
     assert model.get_marginal_ll(n_mc_samples=300, batch_size=100) == pytest.approx(ours.mean(), abs=0.3)
+
+
+def test_equal_weights_and_draws_give_the_same_elbo_of_each_cell_and_in_the_mean(cells):
+    torch.manual_seed(0)
+    architecture = {"n_latent": 4, "n_layers": 1, "n_hidden": 16}
+    scvi.model.SCVI.setup_anndata(cells, batch_key="patient")
+    host = scvi.model.SCVI(cells, gene_likelihood="nb", **architecture)
+    curvi.CurviVAE.setup_anndata(cells, batch_key="patient")
+    model = curvi.CurviVAE(cells, latent="normal", likelihood="nb", **architecture)
+    copy_weights(model, host, cells.n_vars, 4)
+    chosen = np.arange(0, cells.n_obs, 3)
+    minibatches = list(model._make_data_loader(cells, indices=chosen, batch_size=32))
+    found = {}
+    for name, each in (("host", host), ("ours", model)):
+        each.module.eval()
+        each.is_trained_ = True
+        for mean in (False, True):
+            torch.manual_seed(1)
+            found[name, mean] = np.asarray(each.get_elbo(dataloader=minibatches, return_mean=mean))
+    assert found["ours", False].shape == (len(chosen),)
+    assert (found["ours", False] < 0).all()
+    np.testing.assert_allclose(found["ours", False], found["host", False], atol=1e-2, rtol=1e-5)
+    np.testing.assert_allclose(found["ours", True], found["host", True], rtol=1e-5)
