@@ -11,10 +11,10 @@ BENCHMARKS := $(filter-out benchmarks/_%,$(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint test-all test-peer bench docs clean
+.PHONY: help install demo test lint test-all test-peer bench bench-scale docs clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.installed ## make .venv with curvi and all that the tests need
 
@@ -38,6 +38,9 @@ test-peer: $(VENV)/.installed ## run the tests of scvi-tools for SCVI with Curvi
 
 bench: $(VENV)/.installed ## run every benchmark in turn; most need CURVI_DATA_DIR
 	@status=0; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || status=1; done; exit $$status
+
+bench-scale: $(VENV)/.installed ## run the benchmarks of speed and scale, keep their figures, make their page; half an hour
+	$(BIN)/python benchmarks/_record.py
 
 docs: $(VENV)/.installed-docs ## build the documentation; open docs/_build/html/index.html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

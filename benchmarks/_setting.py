@@ -24,7 +24,7 @@ QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
 RESULTS = Path(__file__).parent / "results"
 BEGUN = time.perf_counter()
 # What else ran when the script began; later the script itself counts.
-LOAD = os.getloadavg()[0]
+LOAD = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
 
 
 def be_quiet() -> None:
@@ -91,7 +91,7 @@ def write_results(path: Path | None, figures: object) -> None:
             "processor": processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
-            "load": round(LOAD, 1),
+            "load": LOAD,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
