@@ -125,7 +125,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     # The first search pays for what is loaded on first use.
     measure(next(iter(CASES)), 2000, 0)
-    figures: dict[str, object] = {"k": K}
+    figures: dict[str, object] = {"k": K, "whole": options.whole}
     rows: list[dict[str, Any]] = []
     print(machine())
     for n in options.n:

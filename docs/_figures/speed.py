@@ -173,27 +173,27 @@ def finish(
 
 def drawn(panels: list[Callable[[Axes, dict[str, Any]], None]], results: dict[str, Any], *, shared: bool) -> Figure:
     """Panels beside each other; a legend in each, or one to the right for all."""
-    extra = 2.4 if shared else 0.0
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels) + extra, 3.9), squeeze=False)
+    width = 5.0 if len(panels) == 1 else 3.6
+    figure, axes = plt.subplots(1, len(panels), figsize=(width * len(panels) + 2.4 * shared, 3.8), squeeze=False)
     for ax, panel in zip(axes[0], panels, strict=True):
         panel(ax, results)
         if not shared:
             ax.legend(frameon=False, fontsize=8, labelcolor=INK)
     if shared:
         axes[0, -1].legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    figure.tight_layout(w_pad=2.0)
+    figure.tight_layout(w_pad=1.5)
     return figure
 
 
 PICTURES: dict[str, tuple[list[Callable[[Axes, dict[str, Any]], None]], bool]] = {
-    "speed_training": ([training_time], True),
+    "speed_training": ([training_time], False),
     "speed_memory": ([training_memory], True),
     "speed_streaming": ([streaming], True),
     "speed_embedding": ([embedding], True),
     "speed_neighbours": (
         [
-            search("exact_seconds", "all pairs", 2, "to the square of the points"),
-            search("approximate_seconds", "approximate", 1, "proportional to the points"),
+            search("exact_seconds", "all pairs", 2, "as the square"),
+            search("approximate_seconds", "approximate", 1, "in proportion"),
         ],
         True,
     ),

@@ -45,6 +45,12 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def first_named(rows: list[list[str]]) -> list[list[str]]:
+    """The same without the names that stand in the row above."""
+    above = ["", *(row[0] for row in rows)]
+    return [["" if row[0] == last else row[0], *row[1:]] for last, row in zip(above, rows, strict=False)]
+
+
 def maths(name: str) -> str:
     """Names of manifolds as formulas, and the name of the package as code."""
     spaces = {"S": "S", "H": "H", "R": r"\mathbb{R}"}
@@ -116,7 +122,7 @@ def scale(rows: list[Row]) -> Parts:
     others = [f"{at['scvi'] / at[name]:.1f} times that of {MODELS[name]}" for name in at if name != "scvi"]
     sentences.append(f"- At {common:,} cells the processor time of scVI is {' and '.join(others)}.")
     head = ["model", "cells", "s an epoch", "processor s", f"a cell, against {BASE:,}", "matrix, GB", "peak memory, GB"]
-    return {"table": table(head, lines), "sentences": "\n".join(sentences)}
+    return {"table": table(head, first_named(lines)), "sentences": "\n".join(sentences)}
 
 
 def memory(rows: list[Row]) -> Parts:
@@ -156,7 +162,7 @@ def embedding(rows: list[Row]) -> Parts:
         speed = [f"{default['wall_s']:.2f}", f"{default['cells_per_s']:,.0f}"]
         lines.append([f"{n:,} {SETS[name]}", maths(model), *speed, *ratios])
     head = ["cells", "model", "s", "cells a second", "times scVI", "times scVI, processor", "times scVI, minibatch 128"]
-    return {"table": table([*head, "the same, processor"], lines)}
+    return {"table": table([*head, "the same, processor"], first_named(lines))}
 
 
 def neighbours(figures: Row) -> Parts:
@@ -176,7 +182,8 @@ def neighbours(figures: Row) -> Parts:
             f"processor seconds for `sc.pp.neighbors`, {steps['leiden']:.1f} for `sc.tl.leiden`, which finds "
             f"{figures['scanpy']['n_clusters']} clusters, {steps['umap']:.1f} for ten rounds of `sc.tl.umap`."
         )
-    return {"table": table(head, lines), "k": str(figures["k"]), "n": f"{sizes[-1]:,}", "scanpy": said}
+    numbers = {"k": str(figures["k"]), "n": f"{sizes[-1]:,}", "whole": f"{figures['whole']:,}"}
+    return {"table": table(head, lines), "scanpy": said} | numbers
 
 
 def processes(rows: list[Row]) -> Parts:
