@@ -15,12 +15,16 @@ RESULTS = ROOT / "benchmarks" / "results"
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|usr|opt|work|Users|var)/")
 
 
-@pytest.fixture(scope="module")
-def maker():
-    spec = importlib.util.spec_from_file_location("speed_page", ROOT / "docs" / "_figures" / "speed_page.py")
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def maker():
+    return script(ROOT / "docs" / "_figures" / "speed_page.py")
 
 
 def test_the_kept_page_is_that_of_the_kept_figures(maker):
@@ -39,6 +43,7 @@ def test_other_figures_make_another_page(maker, tmp_path):
 
 def test_each_section_has_a_file_and_its_script(maker):
     assert {path.stem for path in RESULTS.glob("*.json")} == set(maker.SECTIONS)
+    assert {Path(name).stem for name in script(ROOT / "benchmarks" / "_record.py").RUNS} == set(maker.SECTIONS)
     for name in maker.SECTIONS:
         kept = json.loads((RESULTS / f"{name}.json").read_text())
         assert kept["script"] == f"{name}.py"

@@ -128,8 +128,8 @@ def search(key: str, title: str, power: int, said: str) -> Callable[[Axes, dict[
             look = {"color": SPACES[space], "linewidth": 1, "linestyle": "--" if grouped else "-"}
             ax.plot(n, seconds, marker="s" if grouped else "o", markersize=5, label=formula(case), **look)
         every = [row[other] for row in rows for other in ("exact_seconds", "approximate_seconds")]
-        finish(ax, "processor seconds", title, xlabel="points")
         ax.set_ylim(min(every) / 4, max(every) * 1.6)
+        finish(ax, "processor seconds", title, xlabel="points")
         # Below the points, a line of the slope to expect.
         least = min(rows, key=lambda row: row["n"] ** -power * row[key])
         x = np.geomspace(*ax.get_xlim(), 3)
