@@ -30,6 +30,8 @@ import curvi
 from curvi import presets
 
 DEMO, REFERENCE = "demo", "scVI, its defaults"
+# From a number of epochs to the wall and processor seconds of the median one.
+Epochs = Callable[[int], tuple[float, float]]
 
 
 def chosen(name: str) -> anndata.AnnData:
@@ -41,15 +43,15 @@ def chosen(name: str) -> anndata.AnnData:
     return curvi.datasets.synthetic(n_obs=2303, n_vars=2000, mean_library=335, seed=0)
 
 
-def epoch_seconds(model: Any, epochs: int) -> float:
-    """The median epoch of a training run; the first one warms caches up and is not counted."""
+def epoch_seconds(model: Any, epochs: int) -> tuple[float, float]:
+    """Wall and processor seconds of the median epoch; the first one warms caches up and is not counted."""
     clock = EpochClock()
     model.train(max_epochs=epochs + 1, train_size=1.0, batch_size=BATCH, callbacks=[clock], **QUIET)
-    return statistics.median(clock.wall[1:])
+    return statistics.median(clock.wall[1:]), statistics.median(clock.cpu[1:])
 
 
-def floor_seconds(n_cells: int, layers: list[tuple[int, int]], passes: int, repeats: int = 20) -> float:
-    """The matrix products of an epoch: forward, gradient of the weights and of the input, for each dense layer.
+def floor_seconds(n_cells: int, layers: list[tuple[int, int]], passes: int, repeats: int = 20) -> tuple[float, float]:
+    """Wall and processor seconds of an epoch's matrix products: forward, gradient of the weights and of the input.
 
     The first layer needs no gradient of its input. ``passes`` counts how often the encoder layers, those that
     narrow, are run.
@@ -59,27 +61,29 @@ def floor_seconds(n_cells: int, layers: list[tuple[int, int]], passes: int, repe
         x, w, g = torch.randn(BATCH, n_in), torch.randn(n_in, n_out), torch.randn(BATCH, n_out)
         times = passes if n_in > n_out else 1
         work += [(x, w)] * times + [(x.T.contiguous(), g)] * times + ([] if i == 0 else [(g, w.T.contiguous())] * times)
-    seconds = []
+    wall, cpu = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         for a, b in work:
             a @ b
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds) * -(-n_cells // BATCH)
+        wall.append(time.perf_counter() - start[0])
+        cpu.append(time.process_time() - start[1])
+    n_steps = -(-n_cells // BATCH)
+    return statistics.median(wall) * n_steps, statistics.median(cpu) * n_steps
 
 
-def contestants(adata: anndata.AnnData) -> dict[str, tuple[str, Callable[[int], float]]]:
-    """By name: the architecture whose floor is its own, and the median seconds of so many epochs of a new model."""
+def contestants(adata: anndata.AnnData) -> dict[str, tuple[str, Epochs]]:
+    """By name: the architecture whose floor is its own, and what trains a new model for so many epochs."""
     curvi.CurviVAE.setup_anndata(adata)
     scvi.model.SCVI.setup_anndata(adata)
     dense = torch.from_numpy(adata.X.toarray()).float()
     equal = {"n_latent": 10, "n_layers": 1, "n_hidden": 128}
     scphere = presets.scphere | {"thinning_weight": 0.0}
 
-    def ours(**arguments: Any) -> Callable[[int], float]:
+    def ours(**arguments: Any) -> Epochs:
         return lambda epochs: epoch_seconds(curvi.CurviVAE(adata, **arguments), epochs)
 
-    def theirs(**arguments: Any) -> Callable[[int], float]:
+    def theirs(**arguments: Any) -> Epochs:
         return lambda epochs: epoch_seconds(scvi.model.SCVI(adata, **arguments), epochs)
 
     return {
@@ -103,8 +107,8 @@ def measure(name: str, repeats: int, epochs: int) -> list[dict[str, Any]]:
         "scPhere with thinning": ([(g, 128), (128, 64), (64, 32), (32, 4), (3, 32), (32, 128), (128, g)], 2),
     }
     models = contestants(adata)
-    floors: dict[str, list[float]] = {architecture: [] for architecture in architectures}
-    seconds: dict[str, list[float]] = {model: [] for model in models}
+    floors: dict[str, list[tuple[float, float]]] = {architecture: [] for architecture in architectures}
+    seconds: dict[str, list[tuple[float, float]]] = {model: [] for model in models}
     for _ in range(repeats):
         for architecture, (layers, passes) in architectures.items():
             floors[architecture].append(floor_seconds(n, layers, passes))
@@ -113,21 +117,24 @@ def measure(name: str, repeats: int, epochs: int) -> list[dict[str, Any]]:
     reference = np.array(seconds[REFERENCE])
     rows = []
     for model, (architecture, _) in models.items():
-        values = np.array(seconds[model])
-        rows.append(
-            {
-                "set": name,
-                "n_cells": n,
-                "n_genes": g,
-                "density": np.count_nonzero(adata.X.data) / (n * g),
-                "threads": torch.get_num_threads(),
-                "model": model,
-                "s_per_epoch": float(np.median(values)),
-                "floor_s": statistics.median(floors[architecture]),
-                "times_own_floor": float(np.median(values / np.array(floors[architecture]))),
-                "scvi_over_this": float(np.median(reference / values)),
-            }
-        )
+        values, floor = np.array(seconds[model]), np.array(floors[architecture])
+        medians = {
+            "s_per_epoch": np.median(values, axis=0),
+            "floor_s": np.median(floor, axis=0),
+            "times_own_floor": np.median(values / floor, axis=0),
+            "scvi_over_this": np.median(reference / values, axis=0),
+        }
+        row: dict[str, Any] = {
+            "set": name,
+            "n_cells": n,
+            "n_genes": g,
+            "density": np.count_nonzero(adata.X.data) / (n * g),
+            "threads": torch.get_num_threads(),
+            "model": model,
+        }
+        for key, (wall, cpu) in medians.items():
+            row |= {key: float(wall), f"{key}_cpu": float(cpu)}
+        rows.append(row)
     return rows
 
 
@@ -135,12 +142,14 @@ def table(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     print(
         f"\n{first['n_cells']} cells x {first['n_genes']} genes, {first['density']:.1%} of the counts not zero, "
-        f"minibatch {BATCH}, {first['threads']} thread(s), {machine()}"
+        f"minibatch {BATCH}, threads: {first['threads']}; the last two columns are processor time\n{'':46s}"
+        f"{'s/epoch':>9s}{'x floor':>9s}{'scVI / this':>13s}{'x floor':>9s}{'scVI / this':>13s}"
     )
-    print(f"{'':46s}{'s/epoch':>9s}{'x floor':>9s}{'scVI / this':>13s}")
     for row in rows:
-        ratios = f"{row['times_own_floor']:9.1f}{row['scvi_over_this']:13.2f}"
-        print(f"{row['model']:46s}{row['s_per_epoch']:9.3f}{ratios}", flush=True)
+        line = f"{row['model']:46s}{row['s_per_epoch']:9.3f}"
+        for kind in ("", "_cpu"):
+            line += f"{row[f'times_own_floor{kind}']:9.1f}{row[f'scvi_over_this{kind}']:13.2f}"
+        print(line, flush=True)
 
 
 def main() -> None:
@@ -159,6 +168,7 @@ def main() -> None:
         torch.set_num_threads(threads[0])
         print(json.dumps(measure(options.cells[0], options.repeats, options.epochs)))
         return
+    print(machine())
     figures: list[dict[str, Any]] = []
     for name in options.cells:
         for n_threads in threads:

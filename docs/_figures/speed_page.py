@@ -77,6 +77,7 @@ def steps(rows: list[Row]) -> Parts:
     """A table for each set, with columns for each number of threads."""
     columns = {"s_per_epoch": ("s an epoch", 3), "times_own_floor": ("times its floor", 1)}
     columns |= {"scvi_over_this": ("scVI over this", 2)}
+    by_processor = ["times_own_floor", "scvi_over_this"]
     tables = []
     for name, of_set in by("set", rows).items():
         first = of_set[0]
@@ -87,8 +88,10 @@ def steps(rows: list[Row]) -> Parts:
         head = ["model", *(f"{title}, {n}" for title, _ in columns.values() for n in threads)]
         lines = [
             [maths(model), *(f"{row[key]:.{digits}f}" for key, (_, digits) in columns.items() for row in of_model)]
+            + [f"{of_model[0][f'{key}_cpu']:.{columns[key][1]}f}" for key in by_processor]
             for model, of_model in by("model", of_set).items()
         ]
+        head += [f"{columns[key][0]}, processor, {threads[0]}" for key in by_processor]
         tables.append(table(head, lines))
     return {"tables": "\n\n".join(tables)}
 
