@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
@@ -94,6 +93,7 @@ class VAE(BaseModuleClass):
         self.corruption = corruption
         self.level_shrinkage = tuple(level_shrinkage)
         self._held: list[nn.Module] = []
+        self._place: tuple[nn.Module, str] | None = None
 
     def hold(self, modules: Sequence[nn.Module]) -> None:
         """Keep parts in evaluation mode during training, such as the running figures of normalisation."""
@@ -104,19 +104,36 @@ class VAE(BaseModuleClass):
         """Whether parts are kept in evaluation mode."""
         return bool(self._held)
 
+    def _a_parameter(self) -> Tensor:
+        """One of the parameters; to look for one every time would cost a step more than some of its operations."""
+        if self._place is None:
+            name, _ = next(self.named_parameters())
+            owner, _, last = name.rpartition(".")
+            self._place = (self.get_submodule(owner), last)
+        owner, name = self._place
+        return getattr(owner, name)
+
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the weights, in which everything but the networks of a mixed precision computes."""
-        return next(self.parameters()).dtype
+        return self._a_parameter().dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._a_parameter().device
 
     @property
     def takes_sparse(self) -> bool:
-        """Whether :meth:`posterior` also reads compressed rows, which are several times faster where most are zeros.
-
-        Torch multiplies them on the processor by a library of Intel's, where it has it.
-        """
-        at_hand = self.device.type == "cpu" and sys.platform == "linux" and torch.backends.mkl.is_available()
+        """Whether compressed rows can be read too, which are several times faster where most entries are zeros."""
+        own = self._a_parameter()
+        at_hand = own.is_cpu and own.dtype == torch.float32
         return at_hand and self.encoder.takes_sparse and self.likelihood.observations.keeps_zeros
+
+    @property
+    def trains_sparse(self) -> bool:
+        """Whether the loss of compressed rows can be had too; noise on the input is put on every entry."""
+        return self.takes_sparse and self.corruption is None
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """The weights of a state, in the precision in which they are stored there."""

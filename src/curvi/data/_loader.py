@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from curvi.data._minified import QZ, lacks_values
 from curvi.data._resident import ResidentCells, ResidentStream
-from curvi.data._rows import compressed_rows, dense_rows
+from curvi.data._rows import as_tensor, dense_rows, gathered_rows
 from curvi.data._shares import EvenDistributedSampler, Share, even_sizes, share_of_passes, share_of_steps
 from curvi.data._stream import RowStream, is_on_disk, read_rows, shuffled_runs
 
@@ -36,10 +36,16 @@ _CELLS_A_PASS, _VALUES_A_PASS = 8192, 2**20
 
 
 def suits_sparse(matrix: Any, unit: float = 1.0) -> bool:
-    """Whether an encoder reads a matrix faster as compressed rows: in memory, by rows, and mostly zeros."""
-    if not (issparse(matrix) and matrix.format == "csr" and unit == 1):
+    """Whether a matrix, in memory or on disk, is read faster as compressed rows: stored by rows, and mostly zeros."""
+    if not _is_by_rows(matrix) or unit != 1:
         return False
-    return matrix.nnz <= _THIN * matrix.shape[0] * matrix.shape[1]
+    n_entries = matrix.nnz if issparse(matrix) else matrix.group["data"].shape[0]
+    return n_entries <= _THIN * matrix.shape[0] * matrix.shape[1]
+
+
+def _is_by_rows(matrix: Any) -> bool:
+    """Whether a matrix is sparse and stored by rows."""
+    return getattr(matrix, "format", None) == "csr"
 
 
 def cells_a_pass(n_features: int, *, sparse: bool) -> int:
@@ -133,7 +139,7 @@ class CellDataset(Dataset):
         if self.matrix is None:
             return self.beside(rows)
         if self.sparse:
-            return {REGISTRY_KEYS.X_KEY: compressed_rows(self.matrix, rows)} | self.beside(rows)
+            return self.minibatch(rows, gathered_rows(self.matrix, rows))
         if issparse(self.matrix) and self.matrix.format == "csr":
             return self.minibatch(rows, dense_rows(self.matrix, rows))
         return self.minibatch(rows, read_rows(self.matrix, rows))
@@ -145,6 +151,8 @@ class CellDataset(Dataset):
 
     def minibatch(self, rows: np.ndarray, block: Any) -> dict[str, Tensor]:
         """The minibatch of the cells in ``rows``, whose values are ``block``."""
+        if self.sparse:
+            return {REGISTRY_KEYS.X_KEY: as_tensor(block)} | self.beside(rows)
         values = as_values(block, self.unit)
         dense = values.toarray() if issparse(values) else np.asarray(values)
         x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
@@ -173,7 +181,7 @@ class CellStream(IterableDataset):
         self.seed = seed if shuffle else None
         self.epoch = 0
         own = cells.indices[share.start : share.stop]
-        self.rows = RowStream(cells.matrix, own, share.sizes, shuffle=shuffle)
+        self.rows = RowStream(cells.matrix, own, share.sizes, shuffle=shuffle, sparse=cells.sparse)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -256,8 +264,7 @@ class CellLoader(DataLoader):
     distributed_sampler
         Whether each process of a distributed run gets its own share of the cells, of equally many minibatches.
     load_sparse_tensor
-        Whether values come as compressed rows, :data:`torch.sparse_csr`, which only encoders read; the matrix must be
-        one in memory, by rows.
+        Whether values come as compressed rows, :data:`torch.sparse_csr`, as the matrix must be stored.
     pin_memory, num_workers, persistent_workers
         As in :class:`torch.utils.data.DataLoader`.
     seed
@@ -289,10 +296,10 @@ class CellLoader(DataLoader):
         n_obs = adata_manager.adata.n_obs
         self.indices = as_rows(indices, n_obs)
         dataset = CellDataset.from_manager(adata_manager, self.indices, sparse=load_sparse_tensor)
-        if load_sparse_tensor and not (issparse(dataset.matrix) and dataset.matrix.format == "csr"):
+        if load_sparse_tensor and not _is_by_rows(dataset.matrix):
             raise ValueError(
-                "`load_sparse_tensor` is True, but the data are not a sparse matrix in memory stored by rows (CSR); "
-                "leave it at False."
+                "`load_sparse_tensor` is True, but the data are not a sparse matrix stored by rows (CSR); leave it at "
+                "False."
             )
         workers = settings.dl_num_workers if num_workers is None else num_workers
         source: dict[str, Any]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 
 from curvi._compiled import compiled
+from curvi._compressed import compressed
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
     from torch import Tensor
 
 
@@ -40,8 +40,17 @@ def dense_rows(matrix: csr_matrix, rows: np.ndarray) -> np.ndarray:
     return block
 
 
-def compressed_rows(matrix: csr_matrix, rows: np.ndarray) -> Tensor:
-    """Rows of a sparse matrix, in the order and as often as they are named, as a float32 tensor of compressed rows.
+@compiled(nogil=True)
+def _gather(data: Any, columns: Any, starts: Any, rows: Any, to: Any, to_columns: Any, to_data: Any) -> None:
+    for i in range(len(rows)):
+        shift = to[i] - starts[rows[i]]
+        for k in range(starts[rows[i]], starts[rows[i] + 1]):
+            to_columns[k + shift] = columns[k]
+            to_data[k + shift] = data[k]
+
+
+def gathered_rows(matrix: csr_matrix, rows: np.ndarray) -> csr_matrix:
+    """Rows of a sparse matrix, in the order and as often as they are named, each entry once, float32.
 
     Parameters
     ----------
@@ -50,21 +59,23 @@ def compressed_rows(matrix: csr_matrix, rows: np.ndarray) -> Tensor:
     rows
         Row numbers from 0, within the matrix.
     """
-    # Entries that are stored in parts add up.
-    if len(rows) and matrix.has_canonical_format and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
-        first, end = matrix.indptr[rows[0]], matrix.indptr[rows[-1] + 1]
-        starts = matrix.indptr[rows[0] : rows[-1] + 2] - first
-        columns, values = matrix.indices[first:end], matrix.data[first:end]
-    else:
-        block = matrix[rows]
-        block.sum_duplicates()
-        starts, columns, values = block.indptr, block.indices, block.data
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        # They are only read.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        entries = torch.from_numpy(values.astype(np.float32, copy=False))
-        shape = (len(rows), matrix.shape[1])
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(starts), torch.from_numpy(columns), entries, size=shape, check_invariants=False
-        )
+    if not matrix.has_canonical_format:
+        # Entries that are stored in parts add up.
+        matrix, rows = matrix[rows], np.arange(len(rows))
+        matrix.sum_duplicates()
+    lengths = matrix.indptr[rows + 1] - matrix.indptr[rows]
+    starts = np.zeros(len(rows) + 1, np.int32)
+    np.cumsum(lengths, out=starts[1:])
+    columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
+    _gather(matrix.data, matrix.indices, matrix.indptr, rows, starts, columns, values)
+    gathered = csr_matrix((len(rows), matrix.shape[1]), dtype=np.float32)
+    # The constructor would look at every entry.
+    gathered.indptr, gathered.indices, gathered.data = starts, columns, values
+    gathered.has_canonical_format = True
+    return gathered
+
+
+def as_tensor(matrix: csr_matrix) -> Tensor:
+    """What :func:`gathered_rows` gave as a tensor of compressed rows."""
+    parts = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
+    return compressed(*parts, matrix.shape[1])

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix, issparse, vstack
 
-from curvi.data._rows import dense_rows
+from curvi.data._rows import dense_rows, gathered_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,6 +96,8 @@ class RowStream:
         The sizes of the minibatches; their sum is the number of rows.
     shuffle
         Whether each pass has a new random order, from torch's global generator.
+    sparse
+        Whether rows of a sparse matrix stay compressed.
 
     Raises
     ------
@@ -103,7 +105,9 @@ class RowStream:
         If the matrix is stored by columns, of which rows cannot be read.
     """
 
-    def __init__(self, matrix: Any, rows: np.ndarray, batch_sizes: Sequence[int], *, shuffle: bool) -> None:
+    def __init__(
+        self, matrix: Any, rows: np.ndarray, batch_sizes: Sequence[int], *, shuffle: bool, sparse: bool = False
+    ) -> None:
         if getattr(matrix, "format", "csr") == "csc":
             raise ValueError(
                 "the matrix on disk is stored by columns (CSC), of which cells cannot be read; store it by rows, "
@@ -113,6 +117,7 @@ class RowStream:
         self.rows = rows
         self.batch_sizes = list(batch_sizes)
         self.shuffle = shuffle
+        self.sparse = sparse
         self.buffer_rows = int(np.clip(BUFFER_BYTES // max(self.matrix.row_bytes, 1), RUN, MAX_BUFFER_ROWS))
 
     def __len__(self) -> int:
@@ -153,19 +158,24 @@ class RowStream:
             block, start = self._read(rows), 0
             while wanted is not None and start + wanted - len(kept_rows) <= len(rows):
                 stop = start + wanted - len(kept_rows)
-                values = _dense(block, order[start:stop])
-                if kept is not None:
-                    values = np.concatenate([kept, values])
+                values = self._joined(kept, self._picked(block, order[start:stop]))
                 yield np.concatenate([kept_rows, rows[order[start:stop]]]), values
                 kept_rows, kept, start = kept_rows[:0], None, stop
                 wanted = next(sizes, None)
             if start < len(rows):
                 # The last rows of a buffer begin a minibatch that the next one completes.
-                rest = _dense(block, order[start:])
-                kept = rest if kept is None else np.concatenate([kept, rest])
+                kept = self._joined(kept, self._picked(block, order[start:]))
                 kept_rows = np.concatenate([kept_rows, rows[order[start:]]])
 
+    def _picked(self, block: Any, rows: np.ndarray) -> Any:
+        """Rows of a block in memory, dense or compressed."""
+        if not issparse(block):
+            return block[rows]
+        matrix = csr_matrix(block)
+        return gathered_rows(matrix, rows) if self.sparse else dense_rows(matrix, rows)
 
-def _dense(block: Any, rows: np.ndarray) -> np.ndarray:
-    """Rows of a block in memory as a dense array."""
-    return dense_rows(csr_matrix(block), rows) if issparse(block) else block[rows]
+    def _joined(self, kept: Any, values: Any) -> Any:
+        """Rows below those that were kept for them, if there are any."""
+        if kept is None:
+            return values
+        return vstack([kept, values], format="csr") if self.sparse else np.concatenate([kept, values])

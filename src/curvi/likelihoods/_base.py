@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from curvi._compressed import dense
 from curvi._named import Named
 
 if TYPE_CHECKING:
@@ -59,8 +60,11 @@ class Likelihood(Named, nn.Module, ABC, argument="likelihood"):
 
     # Each likelihood is handed back what it made, a distribution of its own kind.
     def log_likelihood(self, px: Any, x: Tensor) -> Tensor:
-        """The log-probability of each cell of data ``(n, n_features)``, summed over its features, ``(..., n)``."""
-        return px.log_prob(x).sum(-1)
+        """The log-probability of each cell of data ``(n, n_features)``, summed over its features, ``(..., n)``.
+
+        Data may be compressed rows.
+        """
+        return px.log_prob(dense(x)).sum(-1)
 
     def expression(self, px: Any) -> Tensor:
         """The expected data ``(..., n, n_features)``; of zero-inflated counts those without the extra zeros."""

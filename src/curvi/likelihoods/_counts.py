@@ -9,6 +9,7 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 
+from curvi._compressed import dense
 from curvi.likelihoods._log_prob import negative_binomial_log_prob, poisson_log_prob, zero_inflated_log_prob
 from curvi.likelihoods._mean import Shares
 from curvi.likelihoods._row_kernel_poisson import poisson_rows
@@ -166,7 +167,7 @@ class NegativeBinomial(Distribution):
         return negative_binomial_log_prob(self._mean, self.inverse_dispersion, value.to(self._dtype))
 
     def log_likelihood(self, value: Tensor) -> Tensor:
-        """The sum of :meth:`log_prob` over the last axis, of counts ``(n, n_features)``.
+        """The sum of :meth:`log_prob` over the last axis, of counts ``(n, n_features)``, dense or compressed rows.
 
         Where the means are shares of a total that nothing has asked for, in float32 on a CPU, they are not made at all:
         one pass over the features gives the sum and its gradients.
@@ -174,7 +175,7 @@ class NegativeBinomial(Distribution):
         shares = self._given
         if isinstance(shares, Shares) and takes_rows(shares.raw, self.inverse_dispersion, shares.size_factor, value):
             return rows_log_likelihood(shares.raw, self.inverse_dispersion, shares.size_factor, value)
-        return self.log_prob(value).sum(-1)
+        return self.log_prob(dense(value)).sum(-1)
 
 
 class ZeroInflatedNegativeBinomial(Distribution):

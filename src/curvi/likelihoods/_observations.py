@@ -10,6 +10,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from curvi._compressed import is_compressed, row_sums, with_values
+
 
 class Observations(ABC):
     """A kind of numbers: how cells are shown to an encoder, how large a cell is, and whether data are of the kind.
@@ -46,11 +48,11 @@ class Counts(Observations):
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """``log(1 + x)``."""
-        return torch.log1p(x)
+        return with_values(x, torch.log1p(x.values())) if is_compressed(x) else torch.log1p(x)
 
     def size_factor(self, x: Tensor) -> Tensor:
         """The total count of each cell."""
-        return x.sum(-1, keepdim=True)
+        return row_sums(x)[:, None] if is_compressed(x) else x.sum(-1, keepdim=True)
 
     def check(self, x: Any, likelihood: str, first_row: int) -> None:
         """Raise unless all entries are counts and no cell is empty."""
@@ -85,7 +87,7 @@ class RealValues(Observations):
 
     def size_factor(self, x: Tensor) -> Tensor:
         """One for each cell: real values are on a scale of their own."""
-        return x.new_ones((*x.shape[:-1], 1))
+        return torch.ones((*x.shape[:-1], 1), dtype=x.dtype, device=x.device)
 
     def check(self, x: Any, likelihood: str, first_row: int) -> None:
         """Raise unless all entries are finite."""
@@ -106,7 +108,7 @@ class UnitInterval(Observations):
 
     def size_factor(self, x: Tensor) -> Tensor:
         """One for each cell: brightness is on a scale of its own."""
-        return x.new_ones((*x.shape[:-1], 1))
+        return torch.ones((*x.shape[:-1], 1), dtype=x.dtype, device=x.device)
 
     def check(self, x: Any, likelihood: str, first_row: int) -> None:
         """Raise unless all entries are finite and lie in [0, 1]."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from curvi._compiled import compiled
+from curvi._threads import arrays, claim, row_loop
 from curvi.likelihoods._elementary import (
     FLOOR,
     LOG_FACTORIAL,
@@ -54,80 +54,105 @@ def counted(x: float, mean: float, theta: float) -> tuple[float, float]:
     return value + x * log(share) - never, slope / product + stirling_slope(upper) - stirling_slope(lower)
 
 
-@compiled(nogil=True, fastmath=SUMS, error_model="numpy")
-def negative_binomial_rows(
-    raw: np.ndarray[Any, Any],
-    x: np.ndarray[Any, Any],
-    size: np.ndarray[Any, Any],
-    theta: np.ndarray[Any, Any],
-    value: np.ndarray[Any, Any],
-    in_raw: np.ndarray[Any, Any],
-    in_theta: np.ndarray[Any, Any],
+@njit(fastmath=SUMS, error_model="numpy")
+def _row(r: Any, size: Any, t: Any, counts: Any, present: Any, share: Any, pull: Any, slope: Any) -> float:
+    """The log-likelihood of a row of counts, of which ``present`` are above 0; its gradients are written beside."""
+    n_features = len(r)
+    top = r[0]
+    for j in range(n_features):
+        top = max(top, r[j])
+    total = np.float32(0)
+    for j in range(n_features):
+        e = exp(r[j] - top)
+        share[j] = e
+        total += e
+    scale = size / total
+    absent = np.float32(0)
+    force = np.float32(0)
+    for j in range(n_features):
+        mean = share[j] * scale + FLOOR
+        inverse = ONE / t[j]
+        ratio = mean * inverse
+        one_more = ONE + ratio
+        rest = ONE / one_more
+        log_total = log1p(ratio, one_more, rest)
+        gap = (counts[j] - mean) * rest
+        absent += t[j] * log_total if counts[j] == 0 else np.float32(0)
+        slope[j] = -gap * inverse - log_total
+        force += gap
+        pull[j] = gap
+    log_likelihood = -np.float64(absent)
+    for j in present:
+        mean = share[j] * scale + FLOOR
+        if mean < NEAR_FLOOR:
+            # Where the floor is part of the mean, less of the mean moves with the raw map.
+            fixed = pull[j] * (FLOOR / mean)
+            pull[j] -= fixed
+            force -= fixed
+        term, rise = counted(np.float64(counts[j]), np.float64(mean), np.float64(t[j]))
+        log_likelihood += term
+        slope[j] += np.float32(rise)
+    force /= total
+    for j in range(n_features):
+        pull[j] -= share[j] * force
+    return log_likelihood
+
+
+@njit(error_model="numpy")
+def _rows(
+    first: int,
+    stop: int,
+    raw: Any,
+    size: Any,
+    theta: Any,
+    value: Any,
+    in_raw: Any,
+    in_theta: Any,
+    starts: Any,
+    columns: Any,
+    entries: Any,
 ) -> None:
+    n, n_features = len(size), raw.shape[1]
+    share, counts = np.empty(n_features, np.float32), np.zeros(n_features, np.float32)
+    pull, slope = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
+    for i in range(first, stop):
+        begin, end = starts[i % n], starts[i % n + 1]
+        present = columns[begin:end]
+        counts[present] = entries[begin:end]
+        if len(in_raw):
+            pull, slope = in_raw[i], in_theta[i]
+        value[i] = _row(raw[i], size[i % n], theta[i % len(theta)], counts, present, share, pull, slope)
+        counts[present] = 0
+
+
+_take = arrays(
+    "float32 2",
+    "float32 1",
+    "float32 2",
+    "float64 1",
+    "float32 2",
+    "float32 2",
+    "int32 1",
+    "int32 1",
+    "float32 1",
+)
+
+
+@row_loop(chunk=4)
+def negative_binomial_rows(table: Any) -> None:
     r"""The log-likelihood of rows of counts whose means are :math:`s_i\, \mathrm{softmax}(r_i)`, and its gradients.
 
-    Parameters
-    ----------
-    raw
-        :math:`r`, float32 ``(m, n_features)``.
-    x
-        Counts, float32 ``(n, n_features)``; row ``i`` of ``raw`` goes with row ``i % n``.
-    size
-        :math:`s > 0`, float32 ``(n,)``.
-    theta
-        Inverse dispersions, float32, ``(1, n_features)``, ``(n, n_features)`` or ``(m, n_features)``.
-    value
-        Takes the log-likelihoods, float64 ``(m,)``.
-    in_raw, in_theta
-        Take the gradient of each row's log-likelihood in ``raw`` and in the inverse dispersions of that row, float32
-        ``(m, n_features)``.
+    Of ``m`` rows, row ``i`` of the maps goes with row ``i % n`` of the counts. The tensors:
+
+    1. :math:`r`, float32 ``(m, n_features)``;
+    2. :math:`s > 0`, float32 ``(n,)``;
+    3. inverse dispersions, float32, ``(1, n_features)``, ``(n, n_features)`` or ``(m, n_features)``;
+    4. takes the log-likelihoods, float64 ``(m,)``;
+    5. and 6. take the gradient of each row's log-likelihood in :math:`r` and in the inverse dispersions of that row,
+       float32 ``(m, n_features)``, or ``(0, n_features)`` where they are not wanted;
+    7. to 9. the counts above 0 by rows, their starts, columns and values, int32, int32 and float32.
     """
-    n, n_features = x.shape
-    share = np.empty(n_features, np.float32)
-    present = np.empty(n_features, np.int64)
-    for i in range(len(raw)):
-        r, counts, t = raw[i], x[i % n], theta[i % len(theta)]
-        pull, slope = in_raw[i % len(in_raw)], in_theta[i % len(in_theta)]
-        top = r[0]
-        for j in range(n_features):
-            top = max(top, r[j])
-        total = np.float32(0)
-        for j in range(n_features):
-            e = exp(r[j] - top)
-            share[j] = e
-            total += e
-        scale = size[i % n] / total
-        absent = np.float32(0)
-        force = np.float32(0)
-        for j in range(n_features):
-            mean = share[j] * scale + FLOOR
-            inverse = ONE / t[j]
-            ratio = mean * inverse
-            one_more = ONE + ratio
-            rest = ONE / one_more
-            log_total = log1p(ratio, one_more, rest)
-            gap = (counts[j] - mean) * rest
-            absent += t[j] * log_total if counts[j] == 0 else np.float32(0)
-            slope[j] = -gap * inverse - log_total
-            force += gap
-            pull[j] = gap
-        n_present = 0
-        for j in range(n_features):
-            present[n_present] = j
-            n_present += 1 if counts[j] > 0 else 0
-        log_likelihood = -np.float64(absent)
-        for k in range(n_present):
-            j = present[k]
-            mean = share[j] * scale + FLOOR
-            if mean < NEAR_FLOOR:
-                # Where the floor is part of the mean, less of the mean moves with the raw map.
-                fixed = pull[j] * (FLOOR / mean)
-                pull[j] -= fixed
-                force -= fixed
-            term, rise = counted(np.float64(counts[j]), np.float64(mean), np.float64(t[j]))
-            log_likelihood += term
-            slope[j] += np.float32(rise)
-        force /= total
-        for j in range(n_features):
-            pull[j] -= share[j] * force
-        value[i] = log_likelihood
+    first, stop = claim(table)
+    while first < stop:
+        _rows(first, stop, *_take(table))
+        first, stop = claim(table)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from curvi._compressed import compressed_counts, is_compressed, parts_of
 from curvi.likelihoods._row_kernel import negative_binomial_rows
 
 
@@ -25,7 +25,7 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, raw: Tensor, theta: Tensor, size_factor: Tensor, x: Tensor) -> Tensor:
         """``raw (..., n, f)``, ``theta`` that broadcasts with it, ``size_factor (n, 1)`` and ``x (n, f)``."""
-        n, f = x.shape
+        (n, f), theta_shape = x.shape, theta.shape
         logits = raw.reshape(-1, f).contiguous()
         m = len(logits)
         if theta.numel() in (1, f) and theta.ndim < 2:
@@ -35,16 +35,15 @@ class _Rows(torch.autograd.Function):
         else:
             per_row = theta.expand(raw.shape).reshape(m, f)
         needed = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        in_raw, in_theta = logits.new_empty(2, m if needed else 1, f)
+        in_raw, in_theta = logits.new_empty(2, m if needed else 0, f)
         value = torch.empty(m, dtype=torch.float64)
+        sizes = size_factor.detach().reshape(n).contiguous()
+        counts = parts_of(x if is_compressed(x) else compressed_counts(x))
         negative_binomial_rows(
-            *(np.asarray(each.detach().contiguous()) for each in (logits, x, size_factor[:, 0], per_row)),
-            value.numpy(),
-            in_raw.numpy(),
-            in_theta.numpy(),
+            m, logits.detach(), sizes, per_row.detach().contiguous(), value, in_raw, in_theta, *counts
         )
         ctx.save_for_backward(in_raw, in_theta)
-        ctx.shapes = raw.shape, theta.shape
+        ctx.shapes = raw.shape, theta_shape
         return value.to(raw.dtype).reshape(raw.shape[:-1])
 
     @staticmethod
@@ -79,6 +78,6 @@ def rows_log_likelihood(raw: Tensor, theta: Tensor, size_factor: Tensor, x: Tens
     size_factor
         :math:`s`, ``(n, 1)``; it has no gradient.
     x
-        Counts ``(n, n_features)``, whole numbers; they have no gradient.
+        Counts ``(n, n_features)``, whole numbers, dense or compressed rows; they have no gradient.
     """
     return _Rows.apply(raw, theta, size_factor, x)

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import ParallelStrategy
-from scvi import settings
+from scvi import REGISTRY_KEYS, settings
 from scvi.dataloaders import DataSplitter
 from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
 from scvi.train import SaveCheckpoint, TrainingPlan
 
-from curvi.data import PLACES, CellDataset, CellLoader, hold
+from curvi.data import PLACES, CellDataset, CellLoader, hold, suits_sparse, unit_of
 from curvi.model._plan import LeanTrainingPlan
 from curvi.model._registration import RegisteredModel
 from curvi.model._runner import Runner
@@ -62,6 +62,7 @@ class CellSplitter(DataSplitter):
         super().setup(stage)
         if self.trainer is None:
             return
+        self.load_sparse_tensor = self.data_device != "model" and self._suits_sparse()
         strategy = self.trainer.strategy
         # The host judges by the name of the strategy, which may not have been given.
         self.data_loader_kwargs["distributed_sampler"] = isinstance(strategy, ParallelStrategy)
@@ -95,6 +96,19 @@ class CellSplitter(DataSplitter):
     def on_exception(self, exception: BaseException) -> None:
         """Let go of them where training ends otherwise, too."""
         self.teardown()
+
+    def _suits_sparse(self) -> bool:
+        """Whether a step is faster with compressed rows: on the processor, in single precision, of mostly zeros."""
+        trainer = self.trainer
+        if trainer.strategy.root_device.type != "cpu" or trainer.precision != "32-true":
+            return False
+        adata = self.adata_manager.adata
+        matrix = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        return trainer.lightning_module.module.trains_sparse and suits_sparse(matrix, unit_of(adata, matrix))
+
+    def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
+        """The minibatch as it is; the host would make compressed rows dense."""
+        return batch
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The numbers of the cells of each part, and the seed of what goes to which process."""

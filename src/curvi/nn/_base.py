@@ -14,7 +14,8 @@ class Encoder(nn.Module, ABC):
     Attributes
     ----------
     takes_sparse
-        Whether, once trained, it also reads compressed rows (:data:`torch.sparse_csr`), with the same result.
+        Whether it also reads compressed rows (:data:`torch.sparse_csr`) of float32 on the processor, with the same
+        result to rounding.
     """
 
     takes_sparse: ClassVar[bool] = False

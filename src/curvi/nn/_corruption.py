@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from curvi._compressed import is_compressed, with_values
 from curvi._named import Named
 
 
@@ -59,7 +60,10 @@ class CountThinning(Corruption, name="thinning"):
         self.rate = _fraction(rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Thinned counts of the same shape as ``x``, non-negative integers ``(n, n_features)``."""
+        """Thinned counts of the same shape as ``x``, non-negative integers ``(n, n_features)``, dense or compressed."""
+        if is_compressed(x):
+            counts = x.values()
+            return with_values(x, torch.binomial(counts, torch.full_like(counts, 1.0 - self.rate)))
         thinned = x.clone()
         # Zeros stay zero, and most entries are zeros.
         present = x > 0

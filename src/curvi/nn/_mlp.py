@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from curvi.nn._base import Decoder, Encoder
 from curvi.nn._covariates import CovariateShift
+from curvi.nn._input import InputLinear
 from curvi.nn._steps import Style
 
 if TYPE_CHECKING:
@@ -19,16 +20,15 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        n_in: int,
-        n_out: int,
+        linear: nn.Linear | InputLinear,
         shift: CovariateShift | None,
         style: Style,
         dropout_rate: float,
     ) -> None:
         super().__init__()
-        self.linear = nn.Linear(n_in, n_out)
+        self.linear = linear
         self.shift = shift
-        self.steps = style.row_steps(n_out, dropout_rate)
+        self.steps = style.row_steps(linear.out_features, dropout_rate)
 
     def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None) -> Tensor:
         """From ``(..., n, n_in)`` to ``(..., n, n_out)``; cells are the second axis from the end."""
@@ -99,15 +99,14 @@ class MLP(nn.Module):
         widths = [n_in, *n_hidden]
         self.blocks = nn.ModuleList(
             Block(
-                before,
-                width,
+                nn.Linear(before, width) if i else InputLinear(before, width),
                 shift(before, width, wanted=deeply_inject_covariates or i == 0),
                 Style(activation, normalization, norm_first, momentum),
                 dropout_rate,
             )
             for i, (before, width) in enumerate(zip(widths[:-1], widths[1:], strict=True))
         )
-        self.head = nn.Linear(widths[-1], n_out)
+        self.head = nn.Linear(widths[-1], n_out) if n_hidden else InputLinear(n_in, n_out)
         self.head_shift = shift(n_in, n_out, wanted=len(n_hidden) == 0)
 
     def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:

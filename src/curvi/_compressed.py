@@ -1,0 +1,106 @@
+"""Minibatches of which only the entries above 0 are kept, as tensors of compressed rows."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curvi._compiled import compiled
+
+
+@cache
+def _without_notice() -> None:
+    """Torch says once in a process that its compressed rows are new."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        nothing = torch.zeros(1, dtype=torch.int32)
+        torch.sparse_csr_tensor(nothing, nothing[:0], torch.zeros(0), size=(0, 0), check_invariants=False)
+
+
+def compressed(starts: Tensor, columns: Tensor, values: Tensor, n_columns: int) -> Tensor:
+    """A tensor ``(n, n_columns)`` of compressed rows, :data:`torch.sparse_csr`, each column of a row at most once.
+
+    Parameters
+    ----------
+    starts
+        Where the entries of each row begin, and where the last ones end, ``(n + 1,)``.
+    columns, values
+        The entries.
+    n_columns
+        The number of columns.
+    """
+    _without_notice()
+    size = (len(starts) - 1, n_columns)
+    return torch.sparse_csr_tensor(starts, columns, values, size=size, check_invariants=False)
+
+
+def is_compressed(x: Tensor) -> bool:
+    """Whether a tensor is one of compressed rows."""
+    return x.layout == torch.sparse_csr
+
+
+def parts_of(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The starts, columns and values of compressed rows."""
+    return x.crow_indices(), x.col_indices(), x.values()
+
+
+def with_values(x: Tensor, values: Tensor) -> Tensor:
+    """Compressed rows with other values at the same places."""
+    return compressed(x.crow_indices(), x.col_indices(), values, x.shape[1])
+
+
+def row_sums(x: Tensor) -> Tensor:
+    """The sum of each of the compressed rows, ``(n,)``."""
+    starts, _, values = parts_of(x)
+    return torch.segment_reduce(values, "sum", offsets=starts.long(), initial=0)
+
+
+@compiled(nogil=True)
+def _spread(starts: Any, columns: Any, values: Any, out: Any) -> None:
+    for i in range(len(out)):
+        row = out[i]
+        row[:] = 0
+        for k in range(starts[i], starts[i + 1]):
+            row[columns[k]] = values[k]
+
+
+def dense(x: Tensor) -> Tensor:
+    """A tensor of compressed rows as a dense one ``(n, n_columns)``; a dense one as it is."""
+    if not is_compressed(x):
+        return x
+    if not x.is_cpu:
+        return x.to_dense()
+    out = torch.empty(x.shape, dtype=x.dtype)
+    _spread(*(np.asarray(part) for part in parts_of(x)), np.asarray(out))
+    return out
+
+
+@compiled(nogil=True)
+def _entries(x: Any, starts: Any, columns: Any, values: Any) -> None:
+    found = 0
+    for i in range(len(x)):
+        row = x[i]
+        starts[i] = found
+        for j in range(len(row)):
+            columns[found] = j
+            values[found] = row[j]
+            found += 1 if row[j] != 0 else 0
+    starts[len(x)] = found
+
+
+def compressed_counts(x: Tensor) -> Tensor:
+    """A dense tensor ``(n, n_columns)`` in memory as compressed rows."""
+    n, n_columns = x.shape
+    dense = x.detach().contiguous().numpy()
+    starts = np.empty(n + 1, np.int32)
+    # One place more than there can be entries: each is written before it is known to be one.
+    columns, values = np.empty(dense.size + 1, np.int32), np.empty(dense.size + 1, dense.dtype)
+    _entries(dense, starts, columns, values)
+    found = int(starts[-1])
+    parts = (torch.from_numpy(each) for each in (starts, columns[:found], values[:found]))
+    return compressed(*parts, n_columns)
