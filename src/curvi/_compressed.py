@@ -102,5 +102,5 @@ def compressed_counts(x: Tensor) -> Tensor:
     columns, values = np.empty(dense.size + 1, np.int32), np.empty(dense.size + 1, dense.dtype)
     _entries(dense, starts, columns, values)
     found = int(starts[-1])
-    parts = (torch.from_numpy(each) for each in (starts, columns[:found], values[:found]))
-    return compressed(*parts, n_columns)
+    entries = torch.from_numpy(columns[:found]), torch.from_numpy(values[:found])
+    return compressed(torch.from_numpy(starts), *entries, n_columns)

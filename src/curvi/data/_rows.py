@@ -77,5 +77,5 @@ def gathered_rows(matrix: csr_matrix, rows: np.ndarray) -> csr_matrix:
 
 def as_tensor(matrix: csr_matrix) -> Tensor:
     """What :func:`gathered_rows` gave as a tensor of compressed rows."""
-    parts = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
-    return compressed(*parts, matrix.shape[1])
+    starts, columns, values = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
+    return compressed(starts, columns, values, matrix.shape[1])

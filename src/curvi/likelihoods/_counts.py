@@ -129,7 +129,8 @@ class NegativeBinomial(Distribution):
         self._given = mean
         self._dtype = torch.promote_types(mean.dtype, inverse_dispersion.dtype)
         self.inverse_dispersion = inverse_dispersion.to(self._dtype)
-        shape = torch.broadcast_shapes(mean.shape, inverse_dispersion.shape)
+        by_feature = inverse_dispersion.shape == mean.shape[-1:]
+        shape = mean.shape if by_feature else torch.broadcast_shapes(mean.shape, inverse_dispersion.shape)
         super().__init__(shape, validate_args=validate_args)
 
     @cached_property

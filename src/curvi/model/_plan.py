@@ -52,29 +52,42 @@ def has_kept_rows(module: nn.Module) -> bool:
 class EpochSums:
     """Sums over the cells of an epoch, kept on the device until they are read.
 
-    Every minibatch adds to one small tensor, so that logging costs a training step next to nothing.
+    The figures of some hundred minibatches are added at once, so that logging costs a training step next to nothing.
     """
+
+    _AT_ONCE = 256
 
     def __init__(self) -> None:
         self._names: list[str] = []
+        self._sizes: list[int] = []
+        self._steps: list[list[Tensor]] = []
         self._total: Tensor | None = None
 
-    @torch.no_grad()
     def add(self, output: LossOutput) -> None:
         """Add a minibatch: its loss and further metrics by the cell, its two terms of the ELBO, its cells."""
-        n = output.n_obs_minibatch
-        figures = {
-            "cells": torch.full_like(output.loss, n),
-            "loss": output.loss * n,
-            "reconstruction_loss": output.reconstruction_loss_sum,
-            "kl_local": output.kl_local_sum,
-        } | {name: value * n for name, value in output.extra_metrics.items()}
-        self._names = list(figures)
-        step = torch.stack([value.double() for value in figures.values()])
-        self._total = step if self._total is None else self._total + step
+        means = {"loss": output.loss, **output.extra_metrics}
+        self._names = ["cells", *means, "reconstruction_loss", "kl_local"]
+        self._sizes.append(output.n_obs_minibatch)
+        figures = [*means.values(), output.reconstruction_loss_sum, output.kl_local_sum]
+        self._steps.append([value.detach() for value in figures])
+        if len(self._steps) == self._AT_ONCE:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Add the minibatches that wait to the sums."""
+        if not self._steps:
+            return
+        steps = torch.stack([torch.stack(figures) for figures in self._steps]).double()
+        sizes = torch.tensor(self._sizes, dtype=steps.dtype, device=steps.device)
+        # All but the last two are by the cell.
+        steps[:, :-2] *= sizes[:, None]
+        total = torch.cat([sizes.sum()[None], steps.sum(0)])
+        self._total = total if self._total is None else self._total + total
+        self._sizes, self._steps = [], []
 
     def means(self, plan: TrainingPlan) -> dict[str, Tensor]:
         """The mean of each figure over the cells of all processes; the sums start again."""
+        self._add_up()
         if self._total is None:
             return {}
         total = plan.trainer.strategy.reduce(self._total, reduce_op="sum")

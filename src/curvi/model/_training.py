@@ -106,6 +106,10 @@ class CellSplitter(DataSplitter):
         matrix = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         return trainer.lightning_module.module.trains_sparse and suits_sparse(matrix, unit_of(adata, matrix))
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The minibatch where the model is, which on the processor it always is."""
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
         """The minibatch as it is; the host would make compressed rows dense."""
         return batch

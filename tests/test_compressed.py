@@ -1,0 +1,44 @@
+"""Minibatches of compressed rows say what dense ones say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from curvi._compressed import compressed_counts, dense, is_compressed, parts_of, row_sums, with_values
+
+
+@pytest.fixture
+def counts():
+    torch.manual_seed(0)
+    x = torch.poisson(torch.rand(12, 30) * 0.4)
+    x[3] = 0
+    return x
+
+
+def test_there_and_back(counts):
+    x = compressed_counts(counts)
+    assert is_compressed(x)
+    assert not is_compressed(counts)
+    assert x.shape == counts.shape
+    assert x.values().all()
+    assert dense(counts) is counts
+    torch.testing.assert_close(dense(x), counts, rtol=0, atol=0)
+    torch.testing.assert_close(x.to_dense(), counts, rtol=0, atol=0)
+    assert [part.dtype for part in parts_of(x)] == [torch.int32, torch.int32, torch.float32]
+
+
+def test_full_and_empty_ones():
+    full = torch.ones(3, 4)
+    torch.testing.assert_close(dense(compressed_counts(full)), full)
+    for shape in ((0, 4), (3, 4)):
+        nothing = compressed_counts(torch.zeros(shape))
+        assert dense(nothing).shape == shape
+        assert not dense(nothing).any()
+        assert row_sums(nothing).tolist() == [0.0] * shape[0]
+
+
+def test_sums_and_other_values(counts):
+    x = compressed_counts(counts)
+    torch.testing.assert_close(row_sums(x), counts.sum(1))
+    torch.testing.assert_close(dense(with_values(x, x.values().log1p())), counts.log1p())
