@@ -12,10 +12,10 @@ from torch.distributions import Distribution, constraints
 from curvi._compressed import dense
 from curvi.likelihoods._log_prob import negative_binomial_log_prob, poisson_log_prob, zero_inflated_log_prob
 from curvi.likelihoods._mean import Shares
+from curvi.likelihoods._row_kernel import negative_binomial_rows
 from curvi.likelihoods._row_kernel_poisson import poisson_rows
 from curvi.likelihoods._row_kernel_zero_inflated import zero_inflated_rows
 from curvi.likelihoods._row_pass import pass_log_likelihood, takes_pass
-from curvi.likelihoods._rows import rows_log_likelihood, takes_rows
 
 if TYPE_CHECKING:
     from torch.distributions.constraints import Constraint
@@ -83,7 +83,7 @@ class Poisson(Distribution):
         shares = self._given
         if isinstance(shares, Shares) and takes_pass(shares.size_factor, value, shares.raw):
             return pass_log_likelihood(poisson_rows, shares.size_factor, value, shares.raw)
-        return self.log_prob(value).sum(-1)
+        return self.log_prob(dense(value)).sum(-1)
 
 
 class NegativeBinomial(Distribution):
@@ -174,8 +174,9 @@ class NegativeBinomial(Distribution):
         one pass over the features gives the sum and its gradients.
         """
         shares = self._given
-        if isinstance(shares, Shares) and takes_rows(shares.raw, self.inverse_dispersion, shares.size_factor, value):
-            return rows_log_likelihood(shares.raw, self.inverse_dispersion, shares.size_factor, value)
+        theta = self.inverse_dispersion
+        if isinstance(shares, Shares) and takes_pass(shares.size_factor, value, shares.raw, theta):
+            return pass_log_likelihood(negative_binomial_rows, shares.size_factor, value, shares.raw, theta)
         return self.log_prob(dense(value)).sum(-1)
 
 
@@ -265,4 +266,4 @@ class ZeroInflatedNegativeBinomial(Distribution):
         theta, logits = self.negative_binomial.inverse_dispersion, self.zero_logits
         if isinstance(shares, Shares) and takes_pass(shares.size_factor, value, shares.raw, theta, logits):
             return pass_log_likelihood(zero_inflated_rows, shares.size_factor, value, shares.raw, theta, logits)
-        return self.log_prob(value).sum(-1)
+        return self.log_prob(dense(value)).sum(-1)

@@ -15,12 +15,15 @@ from curvi.likelihoods._elementary import (
     ONE,
     SUMS,
     exp,
+    larger,
     log,
     log1p,
     stirling,
     stirling_slope,
 )
 
+# The counts above 0 by rows: starts, columns and values.
+COUNTS = ("int32 1", "int32 1", "float32 1")
 # Up to here a quotient of Gamma functions is a product of that many factors.
 _SMALL_COUNT = 8
 
@@ -60,7 +63,7 @@ def _row(r: Any, size: Any, t: Any, counts: Any, present: Any, share: Any, pull:
     n_features = len(r)
     top = r[0]
     for j in range(n_features):
-        top = max(top, r[j])
+        top = larger(top, r[j])
     total = np.float32(0)
     for j in range(n_features):
         e = exp(r[j] - top)
@@ -125,17 +128,7 @@ def _rows(
         counts[present] = 0
 
 
-_take = arrays(
-    "float32 2",
-    "float32 1",
-    "float32 2",
-    "float64 1",
-    "float32 2",
-    "float32 2",
-    "int32 1",
-    "int32 1",
-    "float32 1",
-)
+_take = arrays("float32 2", "float32 1", "float32 2", "float64 1", "float32 2", "float32 2", *COUNTS)
 
 
 @row_loop(chunk=4)

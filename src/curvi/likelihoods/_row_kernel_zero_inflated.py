@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from curvi._compiled import compiled
+from curvi._threads import arrays, claim, row_loop
 from curvi.likelihoods._elementary import FLOOR, NEAR_FLOOR, ONE, SUMS, exp, larger, log1p, log_quotient
-from curvi.likelihoods._row_kernel import counted
+from curvi.likelihoods._row_kernel import COUNTS, counted
 
 _ZERO = np.float32(0)
 # A logarithm of the probability of a count of 0, where there is none.
@@ -93,64 +93,59 @@ def _row(
     return log_likelihood
 
 
-@compiled(nogil=True, error_model="numpy")
-def zero_inflated_rows(
+@njit(error_model="numpy")
+def _rows(
     first: int,
     stop: int,
-    raw: np.ndarray[Any, Any],
-    x: np.ndarray[Any, Any],
-    size: np.ndarray[Any, Any],
-    theta: np.ndarray[Any, Any],
-    logits: np.ndarray[Any, Any],
-    value: np.ndarray[Any, Any],
-    in_raw: np.ndarray[Any, Any],
-    in_theta: np.ndarray[Any, Any],
-    in_logits: np.ndarray[Any, Any],
+    raw: Any,
+    size: Any,
+    theta: Any,
+    logits: Any,
+    value: Any,
+    in_raw: Any,
+    in_theta: Any,
+    in_logits: Any,
+    starts: Any,
+    columns: Any,
+    entries: Any,
 ) -> None:
-    r"""The log-likelihood of rows of counts whose means are :math:`s_i\, \mathrm{softmax}(r_i)`, and its gradients.
-
-    Parameters
-    ----------
-    first, stop
-        The rows of ``raw`` to go through.
-    raw
-        :math:`r`, float32 ``(m, n_features)``.
-    x
-        Counts, float32 ``(n, n_features)``; row ``i`` of ``raw`` goes with row ``i % n``.
-    size
-        :math:`s > 0`, float32 ``(n,)``.
-    theta, logits
-        Inverse dispersions and the log-odds of an extra zero, float32, ``(1, n_features)``, ``(n, n_features)`` or
-        ``(m, n_features)``.
-    value
-        Takes the log-likelihoods, float64 ``(m,)``.
-    in_raw, in_theta, in_logits
-        Take the gradient of each row's log-likelihood in ``raw`` and in that row's other parameters, float32
-        ``(m, n_features)``; or have no rows.
-    """
-    n, n_features = x.shape
+    n, n_features = len(size), raw.shape[1]
+    counts = np.zeros(n_features, np.float32)
     share, kept = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
     pull, slope = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
     gate = np.empty(n_features, np.float32)
-    present = np.empty(n_features, np.int32)
     for i in range(first, stop):
-        counts = x[i % n]
-        n_present = 0
-        for j in range(n_features):
-            present[n_present] = np.int32(j)
-            n_present += 1 if counts[j] > 0 else 0
+        begin, end = starts[i % n], starts[i % n + 1]
+        present = columns[begin:end]
+        counts[present] = entries[begin:end]
         if len(in_raw):
             pull, slope, gate = in_raw[i], in_theta[i], in_logits[i]
-        value[i] = _row(
-            raw[i],
-            size[i % n],
-            theta[i % len(theta)],
-            logits[i % len(logits)],
-            counts,
-            present[:n_present],
-            share,
-            kept,
-            pull,
-            slope,
-            gate,
-        )
+        t, zeros = theta[i % len(theta)], logits[i % len(logits)]
+        value[i] = _row(raw[i], size[i % n], t, zeros, counts, present, share, kept, pull, slope, gate)
+        counts[present] = 0
+
+
+_take = arrays(
+    "float32 2",
+    "float32 1",
+    "float32 2",
+    "float32 2",
+    "float64 1",
+    "float32 2",
+    "float32 2",
+    "float32 2",
+    *COUNTS,
+)
+
+
+@row_loop(chunk=4)
+def zero_inflated_rows(table: Any) -> None:
+    r"""The log-likelihood of rows of counts whose means are :math:`s_i\, \mathrm{softmax}(r_i)`, and its gradients.
+
+    The tensors are those of :func:`~curvi.likelihoods._row_kernel.negative_binomial_rows`, with the log-odds of an
+    extra zero after the inverse dispersions, of one of the same shapes, and their gradients after those of these.
+    """
+    first, stop = claim(table)
+    while first < stop:
+        _rows(first, stop, *_take(table))
+        first, stop = claim(table)

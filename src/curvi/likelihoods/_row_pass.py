@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Size, Tensor
 from torch.autograd.function import once_differentiable
 
+from curvi._compressed import compressed_counts, is_compressed, parts_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from curvi._threads import RowLoop
 
 
 def takes_pass(size_factor: Tensor, x: Tensor, raw: Tensor, *parameters: Tensor) -> bool:
@@ -18,7 +19,7 @@ def takes_pass(size_factor: Tensor, x: Tensor, raw: Tensor, *parameters: Tensor)
     cpu = all(each.is_cpu and each.dtype == torch.float32 for each in (size_factor, x, raw, *parameters))
     fits = x.ndim == 2 and raw.shape[-2:] == x.shape and size_factor.shape == (len(x), 1)
     fits = fits and all(torch.broadcast_shapes(each.shape, raw.shape) == raw.shape for each in parameters)
-    return cpu and fits and x.layout == torch.strided and not (size_factor.requires_grad or x.requires_grad)
+    return cpu and fits and not (size_factor.requires_grad or x.requires_grad)
 
 
 def _by_rows(parameter: Tensor, shape: Size) -> Tensor:
@@ -37,7 +38,7 @@ class _Pass(torch.autograd.Function):
     """The gradients are made together with the value, so that the backward pass only scales them."""
 
     @staticmethod
-    def forward(ctx: Any, kernel: Callable[..., None], size_factor: Tensor, x: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, kernel: RowLoop, size_factor: Tensor, x: Tensor, *parameters: Tensor) -> Tensor:
         """``size_factor (n, 1)``, ``x (n, f)``, a map ``(..., n, f)``, parameters that broadcast with it."""
         raw = parameters[0]
         rows = [raw.detach().reshape(-1, x.shape[1]).contiguous()]
@@ -46,8 +47,9 @@ class _Pass(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad[3:])
         slopes = raw.new_empty(len(rows), n_rows if wanted else 0, x.shape[1])
         value = torch.empty(n_rows, dtype=torch.float64)
-        given = (rows[0], x.contiguous(), size_factor.reshape(-1).contiguous(), *rows[1:], value, *slopes)
-        kernel(0, n_rows, *(np.asarray(each) for each in given))
+        sizes = size_factor.detach().reshape(-1).contiguous()
+        counts = parts_of(x if is_compressed(x) else compressed_counts(x))
+        kernel(n_rows, rows[0], sizes, *rows[1:], value, *slopes, *counts)
         ctx.save_for_backward(*slopes)
         ctx.shapes = [each.shape for each in parameters]
         return value.to(raw.dtype).reshape(raw.shape[:-1])
@@ -68,9 +70,7 @@ class _Pass(torch.autograd.Function):
         return tuple(found)
 
 
-def pass_log_likelihood(
-    kernel: Callable[..., None], size_factor: Tensor, x: Tensor, raw: Tensor, *parameters: Tensor
-) -> Tensor:
+def pass_log_likelihood(kernel: RowLoop, size_factor: Tensor, x: Tensor, raw: Tensor, *parameters: Tensor) -> Tensor:
     r"""The log-likelihood ``(..., n)`` of counts whose means are :math:`s_i\, \mathrm{softmax}(r_i)`.
 
     Exact to the rounding of float32: what is summed over the features is summed in double precision where terms can
@@ -83,7 +83,7 @@ def pass_log_likelihood(
     size_factor
         :math:`s`, ``(n, 1)``; it has no gradient.
     x
-        Counts ``(n, n_features)``, whole numbers; they have no gradient.
+        Counts ``(n, n_features)``, whole numbers, dense or compressed rows; they have no gradient.
     raw
         :math:`r`, ``(..., n, n_features)``.
     *parameters

@@ -6,12 +6,19 @@ import mpmath
 import pytest
 import torch
 
+from curvi._compressed import compressed_counts
 from curvi.likelihoods import NegativeBinomial, NegativeBinomialLikelihood
 from curvi.likelihoods._mean import Shares
-from curvi.likelihoods._rows import rows_log_likelihood, takes_rows
+from curvi.likelihoods._row_kernel import negative_binomial_rows
+from curvi.likelihoods._row_pass import pass_log_likelihood, takes_pass
 
 N, F = 9, 60
 ROUNDING = 6e-8
+
+
+def rows_log_likelihood(raw, theta, size, x):
+    """The pass over rows."""
+    return pass_log_likelihood(negative_binomial_rows, size, x, raw, theta)
 
 
 def draws(shape=(N, F), spread=1.0, largest=5.0, density=0.3, seed=0):
@@ -86,6 +93,21 @@ def test_dispersions_of_every_shape(shape):
     torch.testing.assert_close(found[1].double(), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_compressed_counts_say_the_same(n_threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    raw, x, size = draws((3, N, F))
+    theta = torch.rand(F).add_(0.5).requires_grad_()
+    raw.requires_grad_()
+    found = []
+    for counts in (x, compressed_counts(x)):
+        value = rows_log_likelihood(raw, theta, size, counts)
+        found.append((value.detach(), *torch.autograd.grad(value.sum(), (raw, theta))))
+    torch.set_num_threads(before)
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
 def test_nothing_but_the_value_is_made_without_gradients():
     raw, x, size = draws((2, N, F))
     theta = torch.ones(F)
@@ -125,10 +147,10 @@ def test_a_likelihood_says_the_same_as_its_distribution(options):
 def test_what_the_pass_does_not_serve_goes_entry_by_entry():
     raw, x, size = draws()
     theta = torch.ones(F)
-    assert takes_rows(raw, theta, size, x)
-    assert not takes_rows(raw.double(), theta.double(), size.double(), x.double())
-    assert not takes_rows(raw, theta, size.clone().requires_grad_(), x)
-    assert not takes_rows(raw, theta, torch.ones(1, 1), x)
+    assert takes_pass(size, x, raw, theta)
+    assert not takes_pass(size.double(), x.double(), raw.double(), theta.double())
+    assert not takes_pass(size.clone().requires_grad_(), x, raw, theta)
+    assert not takes_pass(torch.ones(1, 1), x, raw, theta)
     wide = NegativeBinomial(Shares(raw.double(), size.double()), theta.double(), validate_args=False)
     exact = plainly(raw, theta, size, x)[0]
     torch.testing.assert_close(wide.log_likelihood(x), exact)
