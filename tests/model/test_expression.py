@@ -49,7 +49,7 @@ def test_without_noise_it_is_the_decoder_at_the_embedding(counts):
     assert list(got.index) == list(counts.adata.obs_names)
     assert list(got.columns) == list(counts.adata.var_names)
     np.testing.assert_allclose(got, counts.decode(z, own_levels(counts)), rtol=1e-5)
-    np.testing.assert_allclose(got.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(got.sum(axis=1), 1, rtol=1e-5)
     sizes = counts.adata.X.sum(1)
     np.testing.assert_allclose(counts.get_latent_library_size(), np.asarray(sizes).reshape(-1, 1), rtol=1e-6)
     latent = counts.get_normalized_expression(library_size="latent", return_numpy=True)

@@ -145,7 +145,7 @@ def test_the_posteriors_lie_in_the_data_under_their_names(trained_anew):
     assert small.obs.drop(columns="observed_lib_size").equals(obs)
     assert small.uns["_scvi_adata_minify_type"] == "latent_posterior_parameters"
     assert small.uns["curvi"]["X_curvi_qz_loc"]["manifold"] == model.manifold.config()
-    assert (list(small.layers), small.raw, list(small.obsm)[-3:-2]) == ([], None, ["X_umap"])
+    assert (curvi.data.layer_names(small), small.raw, list(small.obsm)[-3:-2]) == ([], None, ["X_umap"])
 
 
 @pytest.fixture

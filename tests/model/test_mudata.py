@@ -16,8 +16,7 @@ def several(make_cells):
     """Cells of which all have counts of genes and every second one of proteins; `site` is known of the whole only."""
     rna = make_cells()
     proteins = anndata.AnnData(np.ones((120, 3), np.float32), obs=rna.obs.iloc[::2][[]].copy())
-    with mudata.set_options(pull_on_update=False):
-        mdata = mudata.MuData({"protein": proteins, "rna": rna[::-1].copy()})
+    mdata = mudata.MuData({"protein": proteins, "rna": rna[::-1].copy()})
     mdata.obs["site"] = [f"s{int(name.removeprefix('cell')) % 3}" for name in mdata.obs_names]
     return mdata
 

@@ -400,7 +400,7 @@ class TensorModule(LightningDataModule):
         if len(codes) > 1:
             self.tensors["extra_categorical_covs"] = torch.cat(codes[1:], 1)
         if continuous:
-            self.tensors["extra_continuous_covs"] = torch.from_numpy(adata.obs[list(continuous)].to_numpy(np.float32))
+            self.tensors["extra_continuous_covs"] = torch.tensor(adata.obs[list(continuous)].to_numpy(np.float32))
 
     def loader(self, *, shuffle):
         sampler = curvi.data.EvenBatchSampler(self.n_obs, self.batch_size, shuffle=shuffle)

@@ -114,7 +114,7 @@ def test_labels_point_to_the_frechet_means(hyperbolic):
     points = torch.from_numpy(hyperbolic.obsm["X_curvi"]).double()
     assert set(labels(ax)) == {"front", "back", "rim"}
     for name, label in labels(ax).items():
-        mean = manifold.mean(points[(hyperbolic.obs["cell_type"] == name).to_numpy()])
+        mean = manifold.mean(points[(hyperbolic.obs["cell_type"] == name).tolist()])
         seen = manifold.to_poincare(manifold.centre(mean, points[3]))
         np.testing.assert_allclose(label.xy, seen, atol=1e-5)
 

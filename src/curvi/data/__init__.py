@@ -3,6 +3,7 @@
 from curvi.data._fields import BatchLevels, as_keys, check_columns, check_genes, host_fields
 from curvi.data._image_field import ImageField, registered_shape
 from curvi.data._images import from_images, image_shape, to_images
+from curvi.data._layers import layer_names
 from curvi.data._loader import (
     CellDataset,
     CellLoader,
@@ -45,6 +46,7 @@ __all__ = [
     "host_fields",
     "image_shape",
     "lacks_values",
+    "layer_names",
     "level_free_loader",
     "make_registry",
     "minified_copy",

@@ -18,6 +18,7 @@ from scvi.data.fields import (
 )
 
 from curvi.data._image_field import ImageField
+from curvi.data._layers import layer_names
 from curvi.data._nesting import confounding
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def host_fields(
     batch, further = as_keys(batch_key), as_keys(categorical_covariate_keys)
     continuous = as_keys(continuous_covariate_keys)
     if layer is not None and layer not in adata.layers:
-        known = ", ".join(map(repr, adata.layers)) or "none"
+        known = ", ".join(map(repr, layer_names(adata))) or "none"
         raise KeyError(f"`layer` is {layer!r}, which is not a layer of `adata`; the layers are {known}.")
     levels = batch + further
     repeated = sorted({key for key in levels if levels.count(key) > 1})

@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy.sparse import issparse
 
+from curvi.data._layers import layer_names
 from curvi.data._loader import IMAGES, as_values, read_rows, unit_of
 from curvi.data._pictures import Pictures, Reading, open_pictures
 
@@ -184,7 +185,7 @@ def to_images(
             raise ValueError("`shape` was given with an AnnData, which has a record of its own; pass an array with it.")
         shape = image_shape(data)
         if layer is not None and layer not in data.layers:
-            known = ", ".join(map(repr, data.layers)) or "none"
+            known = ", ".join(map(repr, layer_names(data))) or "none"
             raise ValueError(f"`layer` is {layer!r}, which is not a layer of `data`; the layers are {known}.")
         kept = data.X if layer is None else data.layers[layer]
         matrix = as_values(read_rows(kept, np.arange(data.n_obs)), unit_of(data, kept))

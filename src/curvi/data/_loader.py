@@ -356,8 +356,8 @@ def level_free_loader(
     """
     columns = {REGISTRY_KEYS.BATCH_KEY: torch.zeros(adata.n_obs, 1, dtype=torch.int64)}
     if continuous_keys:
-        values = adata.obs[list(continuous_keys)].to_numpy(dtype=np.float32)
-        columns[REGISTRY_KEYS.CONT_COVS_KEY] = torch.from_numpy(values)
+        # Copied: of a table, arrays may be read-only views.
+        columns[REGISTRY_KEYS.CONT_COVS_KEY] = torch.tensor(adata.obs[list(continuous_keys)].to_numpy(dtype=np.float32))
     rows = as_rows(indices, adata.n_obs)
     dataset = CellDataset(matrix, columns, rows, unit_of(adata, matrix), sparse=load_sparse_tensor)
     if is_on_disk(matrix):

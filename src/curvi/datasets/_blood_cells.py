@@ -100,7 +100,8 @@ def blood_cells(collection: str = "bloodmnist", *, cache_dir: str | Path | None 
 
 def _known(values: np.ndarray) -> pd.Categorical:
     """Categories of strings, of which the empty one stands for a missing value."""
-    return pd.Categorical(values, categories=[value for value in np.unique(values) if value])
+    codes = np.unique(values[values != ""])
+    return pd.Categorical([value or None for value in values.tolist()], categories=codes.tolist())
 
 
 def _split(values: np.ndarray) -> pd.Categorical:

@@ -179,7 +179,8 @@ class DifferentialMixin(ExpressionMixin):
                 )
         finally:
             # The host leaves its column behind where something fails.
-            adata.obs.drop(columns=_TEMPORARY, errors="ignore", inplace=True)
+            if _TEMPORARY in adata.obs:
+                del adata.obs[_TEMPORARY]
 
     def _batches_to_compare(
         self, correction: bool | str | Sequence[str], batchid1: Sequence[Any] | None, batchid2: Sequence[Any] | None

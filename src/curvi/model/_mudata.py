@@ -58,8 +58,7 @@ class MuDataMixin(RegisteredModel):
         --------
         >>> import curvi, mudata
         >>> rna = curvi.datasets.synthetic(n_obs=100, n_vars=20, levels={"patient": 2})
-        >>> with mudata.set_options(pull_on_update=False):
-        ...     mdata = mudata.MuData({"rna": rna})
+        >>> mdata = mudata.MuData({"rna": rna})
         >>> mdata.obs["site"] = ["a", "b"] * 50
         >>> rna = curvi.CurviVAE.setup_mudata(mdata, "rna", batch_key=["patient", "site"])
         >>> model = curvi.CurviVAE(rna)

@@ -199,6 +199,9 @@ class LeanTrainingPlan(TrainingPlan):
 
         Tables of which some rows are kept have no weight decay, which would move those rows.
         """
+        if self.device.type == "cpu" or (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision)):
+            # From 1.5 on the host asks for one call itself, in a way that Lightning does not clip in mixed precision.
+            self.fused_optimizer = False
         create = super().get_optimizer_creator()
         if self.optimizer_name not in ("Adam", "AdamW"):
             return create

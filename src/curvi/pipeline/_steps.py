@@ -12,6 +12,7 @@ import scanpy as sc
 from anndata import AnnData
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from curvi.data import layer_names
 from curvi.model import CurviVAE, set_seed
 from curvi.pipeline._genes import variable_genes
 from curvi.pipeline._output import progress_arguments
@@ -145,10 +146,10 @@ def has_model(model_dir: str | os.PathLike[str]) -> bool:
 def _taken(adata: AnnData, layer: str | None, genes: Sequence[str] | None = None) -> AnnData:
     """The matrix and the columns of cells alone, so that nothing is written into ``adata``."""
     if layer is not None and layer not in adata.layers:
-        known = ", ".join(map(repr, adata.layers)) or "none"
+        known = ", ".join(map(repr, layer_names(adata))) or "none"
         raise KeyError(f"`layer` is {layer!r}, which is not a layer of the data; the layers are {known}.")
     if layer is None and adata.X is None:
-        known = ", ".join(map(repr, adata.layers)) or "none"
+        known = ", ".join(map(repr, layer_names(adata))) or "none"
         raise ValueError(f"the data have no `X`; pass `layer`. The layers are {known}.")
     matrix, var = adata.X if layer is None else adata.layers[layer], adata.var[[]]
     if genes is not None and list(genes) != list(adata.var_names):

@@ -15,6 +15,8 @@ from matplotlib.colors import Normalize, is_color_like, to_hex, to_rgba_array
 from scanpy.plotting import palettes
 from scipy import sparse
 
+from curvi.data import layer_names
+
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.colors import Colormap
@@ -151,7 +153,7 @@ class ColorSource:
         if self.use_raw and adata.raw is None:
             raise ValueError("`use_raw` is True, but `adata.raw` is not set; leave it out.")
         if self.layer is not None and self.layer not in adata.layers:
-            raise ValueError(f"`layer` is {self.layer!r}, but `adata.layers` has {listed(adata.layers)}.")
+            raise ValueError(f"`layer` is {self.layer!r}, but `adata.layers` has {listed(layer_names(adata))}.")
         use_raw = self.use_raw if self.use_raw is not None else self.layer is None and adata.raw is not None
         source, name = (adata.raw, "adata.raw") if use_raw else (adata, "adata")
         count = int((source.var_names == gene).sum())
