@@ -54,7 +54,7 @@ _from_wide_bits = _reinterpretation(types.int64, types.float64, ir.DoubleType())
 
 
 @intrinsic
-def larger(typing_context: Any, a: Any, b: Any) -> Any:
+def _larger(typing_context: Any, a: Any, b: Any) -> Any:
     """The larger of two float32, in the form in which the largest of many is found several at a time."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -80,6 +80,20 @@ def exp(x: Any) -> Any:
     p = p * r + ONE
     p = p * r + ONE
     return p * _from_bits((np.int32(k) + np.int32(127)) << np.int32(23))
+
+
+@njit(fastmath=SUMS, error_model="numpy")
+def exponentials(r: Any, out: Any) -> Any:
+    """Exponentials of a row of float32 relative to the largest, written to ``out``, and their sum."""
+    top = r[0]
+    for j in range(len(r)):
+        top = _larger(top, r[j])
+    total = np.float32(0)
+    for j in range(len(r)):
+        e = exp(r[j] - top)
+        out[j] = e
+        total += e
+    return total
 
 
 @njit(fastmath=_IN_ORDER, error_model="numpy")

@@ -14,8 +14,7 @@ from curvi.likelihoods._elementary import (
     NEAR_FLOOR,
     ONE,
     SUMS,
-    exp,
-    larger,
+    exponentials,
     log,
     log1p,
     stirling,
@@ -61,14 +60,7 @@ def counted(x: float, mean: float, theta: float) -> tuple[float, float]:
 def _row(r: Any, size: Any, t: Any, counts: Any, present: Any, share: Any, pull: Any, slope: Any) -> float:
     """The log-likelihood of a row of counts, of which ``present`` are above 0; its gradients are written beside."""
     n_features = len(r)
-    top = r[0]
-    for j in range(n_features):
-        top = larger(top, r[j])
-    total = np.float32(0)
-    for j in range(n_features):
-        e = exp(r[j] - top)
-        share[j] = e
-        total += e
+    total = exponentials(r, share)
     scale = size / total
     absent = np.float32(0)
     force = np.float32(0)

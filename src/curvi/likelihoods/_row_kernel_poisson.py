@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import FLOOR, NEAR_FLOOR, SUMS, exp, larger, log, log_factorial
+from curvi.likelihoods._elementary import FLOOR, NEAR_FLOOR, SUMS, exponentials, log, log_factorial
 from curvi.likelihoods._row_kernel import COUNTS
 
 
@@ -16,11 +16,7 @@ from curvi.likelihoods._row_kernel import COUNTS
 def _row(r: Any, size: Any, columns: Any, entries: Any, share: Any, pull: Any) -> float:
     """The log-likelihood of a row of counts, given by those above 0; its gradient is written beside."""
     n_features, n_present = len(r), len(columns)
-    top = r[0]
-    for j in range(n_features):
-        top = larger(top, r[j])
-    for j in range(n_features):
-        share[j] = exp(r[j] - top)
+    exponentials(r, share)
     # In double precision, so that the rounding of an exponential moves its mean and the total alike.
     total = 0.0
     for j in range(n_features):
@@ -64,8 +60,8 @@ _take = arrays("float32 2", "float32 1", "float64 1", "float32 2", *COUNTS)
 def poisson_rows(table: Any) -> None:
     r"""The log-likelihood of rows of counts whose means are :math:`s_i\, \mathrm{softmax}(r_i)`, and its gradient.
 
-    The means of a row have the sum :math:`s_i`, and the logarithm of a mean is a difference of raw numbers, so that all
-    but the total of the exponentials is computed at counts above 0 only. The tensors are those of
+    The means of a row have the sum :math:`s_i`, so that all but their exponentials is computed at counts above 0 only.
+    The tensors are those of
     :func:`~curvi.likelihoods._row_kernel.negative_binomial_rows` without those of inverse dispersions.
     """
     first, stop = claim(table)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import FLOOR, NEAR_FLOOR, ONE, SUMS, exp, larger, log1p, log_quotient
+from curvi.likelihoods._elementary import FLOOR, NEAR_FLOOR, ONE, SUMS, exp, exponentials, log1p, log_quotient
 from curvi.likelihoods._row_kernel import COUNTS, counted
 
 _ZERO = np.float32(0)
@@ -38,14 +38,7 @@ def _row(
     several features done at a time.
     """
     n_features = len(r)
-    top = r[0]
-    for j in range(n_features):
-        top = larger(top, r[j])
-    total = _ZERO
-    for j in range(n_features):
-        e = exp(r[j] - top)
-        share[j] = e
-        total += e
+    total = exponentials(r, share)
     scale = size / total
     for j in range(n_features):
         mean = share[j] * scale + FLOOR

@@ -18,8 +18,13 @@ def takes_pass(size_factor: Tensor, x: Tensor, raw: Tensor, *parameters: Tensor)
     """Whether :func:`pass_log_likelihood` can serve: float32 on a CPU, shapes that fit, sizes that are not learned."""
     cpu = all(each.is_cpu and each.dtype == torch.float32 for each in (size_factor, x, raw, *parameters))
     fits = x.ndim == 2 and raw.shape[-2:] == x.shape and size_factor.shape == (len(x), 1)
-    fits = fits and all(torch.broadcast_shapes(each.shape, raw.shape) == raw.shape for each in parameters)
+    fits = fits and all(_fits(each.shape, raw.shape) for each in parameters)
     return cpu and fits and not (size_factor.requires_grad or x.requires_grad)
+
+
+def _fits(shape: Size, within: Size) -> bool:
+    """Whether one shape can be expanded to another; of the usual ones torch need not be asked, which takes its time."""
+    return shape in (within, within[-1:]) or torch.broadcast_shapes(shape, within) == within
 
 
 def _by_rows(parameter: Tensor, shape: Size) -> Tensor:
