@@ -11,7 +11,6 @@ from curvi.data._loader import (
     cells_a_pass,
     level_free_loader,
     suits_sparse,
-    unit_of,
     value_blocks,
 )
 from curvi.data._minified import (
@@ -58,6 +57,5 @@ __all__ = [
     "registered_shape",
     "suits_sparse",
     "to_images",
-    "unit_of",
     "value_blocks",
 ]

@@ -17,6 +17,7 @@ from curvi.data._resident import ResidentCells, ResidentStream
 from curvi.data._rows import as_tensor, dense_rows, gathered_rows
 from curvi.data._shares import EvenDistributedSampler, Share, even_sizes, share_of_passes, share_of_steps
 from curvi.data._stream import RowStream, is_on_disk, read_rows, shuffled_runs
+from curvi.data._thin import can_be_kept, density, kept_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,14 +31,16 @@ IMAGES = "curvi_images"
 _CODES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY, REGISTRY_KEYS.CAT_COVS_KEY, REGISTRY_KEYS.INDICES_KEY)
 
 # How full a matrix may be for compressed rows to be faster than dense ones.
-_THIN = 0.2
+_THIN = 0.25
 # What an encoder is given at once: cells as compressed rows, and values of dense rows.
 _CELLS_A_PASS, _VALUES_A_PASS = 8192, 2**20
 
 
-def suits_sparse(matrix: Any, unit: float = 1.0) -> bool:
-    """Whether a matrix, in memory or on disk, is read faster as compressed rows: stored by rows, and mostly zeros."""
-    if not _is_by_rows(matrix) or unit != 1:
+def suits_sparse(matrix: Any) -> bool:
+    """Whether a matrix is read faster as compressed rows: mostly zeros, and stored by rows or dense in memory."""
+    if can_be_kept(matrix):
+        return density(matrix) <= _THIN
+    if not _is_by_rows(matrix):
         return False
     n_entries = matrix.nnz if issparse(matrix) else matrix.group["data"].shape[0]
     return n_entries <= _THIN * matrix.shape[0] * matrix.shape[1]
@@ -114,6 +117,8 @@ class CellDataset(Dataset):
         self.indices = indices
         self.unit = unit
         self.sparse = sparse
+        # A matrix that is dense in memory is read once.
+        self._kept = kept_rows(matrix, indices) if sparse and can_be_kept(matrix) else None
 
     @classmethod
     def from_manager(cls, adata_manager: AnnDataManager, indices: np.ndarray, *, sparse: bool = False) -> Self:
@@ -135,9 +140,12 @@ class CellDataset(Dataset):
 
     def __getitem__(self, positions: Sequence[int]) -> dict[str, Tensor]:
         """The minibatch of the cells at ``positions``: ``X`` ``(n, n_features)`` float32, the columns ``(n, size)``."""
-        rows = self.indices[np.asarray(positions)]
+        own = np.asarray(positions)
+        rows = self.indices[own]
         if self.matrix is None:
             return self.beside(rows)
+        if self._kept is not None:
+            return self.minibatch(rows, gathered_rows(self._kept, own))
         if self.sparse:
             return self.minibatch(rows, gathered_rows(self.matrix, rows))
         if issparse(self.matrix) and self.matrix.format == "csr":
@@ -152,6 +160,8 @@ class CellDataset(Dataset):
     def minibatch(self, rows: np.ndarray, block: Any) -> dict[str, Tensor]:
         """The minibatch of the cells in ``rows``, whose values are ``block``."""
         if self.sparse:
+            if self.unit != 1:
+                block.data /= np.float32(255)
             return {REGISTRY_KEYS.X_KEY: as_tensor(block)} | self.beside(rows)
         values = as_values(block, self.unit)
         dense = values.toarray() if issparse(values) else np.asarray(values)
@@ -264,7 +274,8 @@ class CellLoader(DataLoader):
     distributed_sampler
         Whether each process of a distributed run gets its own share of the cells, of equally many minibatches.
     load_sparse_tensor
-        Whether values come as compressed rows, :data:`torch.sparse_csr`, as the matrix must be stored.
+        Whether values come as compressed rows, :data:`torch.sparse_csr`; the matrix must be stored so, or be dense
+        and in memory.
     pin_memory, num_workers, persistent_workers
         As in :class:`torch.utils.data.DataLoader`.
     seed
@@ -296,10 +307,10 @@ class CellLoader(DataLoader):
         n_obs = adata_manager.adata.n_obs
         self.indices = as_rows(indices, n_obs)
         dataset = CellDataset.from_manager(adata_manager, self.indices, sparse=load_sparse_tensor)
-        if load_sparse_tensor and not _is_by_rows(dataset.matrix):
+        if load_sparse_tensor and not (_is_by_rows(dataset.matrix) or can_be_kept(dataset.matrix)):
             raise ValueError(
-                "`load_sparse_tensor` is True, but the data are not a sparse matrix stored by rows (CSR); leave it at "
-                "False."
+                "`load_sparse_tensor` is True, but the data are neither a sparse matrix stored by rows (CSR) nor a "
+                "dense one in memory of bytes, float32 or float64; leave it at False."
             )
         workers = settings.dl_num_workers if num_workers is None else num_workers
         source: dict[str, Any]

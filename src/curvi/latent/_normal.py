@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent, Normal, kl_divergence, register_kl
 
 from curvi.latent._base import LatentSpace, named_parameters
 from curvi.manifolds import Euclidean
@@ -18,6 +18,38 @@ if TYPE_CHECKING:
 _VARIANCE_FLOOR = 1e-4
 # A standard deviation of 22,000 says no more about a cell than one of 100, and its square is far from overflow.
 _LOG_VARIANCE_LIMIT = 20.0
+
+
+class _StandardNormal(Independent):
+    """The standard normal distribution, known as one by its type."""
+
+
+class _Divergence(torch.autograd.Function):
+    r"""The divergence from the standard normal distribution, ``(...)``.
+
+    .. math:: \tfrac12 \sum_j (\sigma_j^2 + \mu_j^2 - 1) - \sum_j \log\sigma_j
+    """
+
+    @staticmethod
+    def forward(ctx: Any, loc: Tensor, scale: Tensor) -> Tensor:
+        """``loc`` and ``scale``, ``(..., dim)``."""
+        ctx.save_for_backward(loc, scale)
+        return torch.addcmul(scale * scale - 1, loc, loc).mul_(0.5).sub_(scale.log()).sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients in both."""
+        loc, scale = ctx.saved_tensors
+        grad = grads[0].unsqueeze(-1)
+        return grad * loc, grad * (scale - scale.reciprocal())
+
+
+@register_kl(Independent, _StandardNormal)
+def _divergence(p: Independent, q: _StandardNormal) -> Tensor:
+    normal = p.base_dist
+    if isinstance(normal, Normal) and p.event_shape == q.event_shape and not q.batch_shape:
+        return _Divergence.apply(normal.loc, normal.scale)
+    return kl_divergence(p, Independent(q.base_dist, q.reinterpreted_batch_ndims))
 
 
 class NormalLatent(LatentSpace[Independent], name="normal"):
@@ -57,7 +89,7 @@ class NormalLatent(LatentSpace[Independent], name="normal"):
         """The standard normal distribution."""
         origin = self.manifold.origin
         loc = torch.zeros(*batch_shape, self.manifold.dim, dtype=origin.dtype, device=origin.device)
-        return Independent(Normal(loc, torch.ones_like(loc), validate_args=False), 1, validate_args=False)
+        return _StandardNormal(Normal(loc, torch.ones_like(loc), validate_args=False), 1, validate_args=False)
 
     def location(self, posterior: Independent) -> Tensor:
         """The mean, ``(..., dim)``."""

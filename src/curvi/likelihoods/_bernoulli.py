@@ -11,6 +11,8 @@ from torch.nn.functional import logsigmoid
 
 from curvi.likelihoods._base import Likelihood
 from curvi.likelihoods._observations import UnitInterval
+from curvi.likelihoods._row_kernel_bernoulli import bernoulli_rows
+from curvi.likelihoods._unit_pass import unit_log_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,3 +108,7 @@ class BernoulliLikelihood(Likelihood, name="bernoulli"):
         """The distribution of values for raw maps ``(..., n, 1, n_features)``: logits."""
         (logits,) = self.maps(raw)
         return Bernoulli(logits, validate_args=False)
+
+    def log_likelihood(self, px: Bernoulli, x: Tensor) -> Tensor:
+        """The log-probability of each cell, ``(..., n)``, on a CPU in one pass over the features."""
+        return unit_log_likelihood(px, px.logits, x, bernoulli_rows)

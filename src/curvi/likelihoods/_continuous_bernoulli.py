@@ -13,6 +13,8 @@ from torch.distributions import Distribution, constraints
 from curvi.likelihoods._base import Likelihood
 from curvi.likelihoods._fold import fold
 from curvi.likelihoods._observations import UnitInterval
+from curvi.likelihoods._row_kernel_continuous_bernoulli import continuous_bernoulli_rows
+from curvi.likelihoods._unit_pass import unit_log_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,3 +177,7 @@ class ContinuousBernoulliLikelihood(Likelihood, name="continuous_bernoulli"):
         """The distribution of values for raw maps ``(..., n, 1, n_features)``: logits."""
         (logits,) = self.maps(raw)
         return ContinuousBernoulli(logits, validate_args=False)
+
+    def log_likelihood(self, px: ContinuousBernoulli, x: Tensor) -> Tensor:
+        """The log-probability of each cell, ``(..., n)``, on a CPU in one pass over the features."""
+        return unit_log_likelihood(px, px.logits, x, continuous_bernoulli_rows)

@@ -25,7 +25,6 @@ from curvi.data import (
     minified_record,
     minified_type,
     suits_sparse,
-    unit_of,
     value_blocks,
 )
 from curvi.model._probe import is_of
@@ -198,7 +197,7 @@ class RegisteredModel(BaseMinifiedModeModelClass):
 
     def _pass_of_encoder(self, adata: AnnData, matrix: Any, batch_size: int | None) -> dict[str, Any]:
         """How many cells the encoder is given at once, and whether as compressed rows."""
-        sparse = matrix is not None and self.module.takes_sparse and suits_sparse(matrix, unit_of(adata, matrix))
+        sparse = matrix is not None and self.module.takes_sparse and suits_sparse(matrix)
         return {
             "batch_size": batch_size or max(settings.batch_size, cells_a_pass(adata.n_vars, sparse=sparse)),
             "load_sparse_tensor": sparse,

@@ -18,7 +18,7 @@ from scvi.model._utils import get_max_epochs_heuristic
 from scvi.model.base import UnsupervisedTrainingMixin
 from scvi.train import SaveCheckpoint, TrainingPlan
 
-from curvi.data import PLACES, CellDataset, CellLoader, hold, suits_sparse, unit_of
+from curvi.data import PLACES, CellDataset, CellLoader, hold, suits_sparse
 from curvi.model._plan import LeanTrainingPlan
 from curvi.model._registration import RegisteredModel
 from curvi.model._runner import Runner
@@ -102,9 +102,8 @@ class CellSplitter(DataSplitter):
         trainer = self.trainer
         if trainer.strategy.root_device.type != "cpu" or trainer.precision != "32-true":
             return False
-        adata = self.adata_manager.adata
         matrix = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        return trainer.lightning_module.module.trains_sparse and suits_sparse(matrix, unit_of(adata, matrix))
+        return trainer.lightning_module.module.trains_sparse and suits_sparse(matrix)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The minibatch where the model is, which on the processor it always is."""
