@@ -42,7 +42,7 @@ def test_other_figures_make_another_page(maker, tmp_path):
 
 
 def test_each_section_has_a_file_and_its_script(maker):
-    assert {path.stem for path in RESULTS.glob("*.json")} == set(maker.SECTIONS)
+    assert {path.stem for path in RESULTS.glob("*.json")} >= set(maker.SECTIONS)
     assert {Path(name).stem for name in script(ROOT / "benchmarks" / "_record.py").RUNS} == set(maker.SECTIONS)
     for name in maker.SECTIONS:
         kept = json.loads((RESULTS / f"{name}.json").read_text())

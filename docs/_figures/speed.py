@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -44,6 +43,7 @@ EMBEDDED = {
 SPACES = {"S^2": "#6fa8cf", "S^10": BLUE, "H^2": "#b08cc4", "H^10": PURPLE, "S^2 x H^2 x R^3": GREEN}
 
 Row = dict[str, Any]
+Panel = Callable[["Axes", dict[str, Any]], None]
 
 
 def series(rows: list[Row], key: str, size: str = "n_cells", **chosen: object) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +116,7 @@ def embedding(ax: Axes, results: dict[str, Any]) -> None:
     finish(ax, "processor seconds", "embedding", ends)
 
 
-def search(key: str, title: str, power: int, said: str) -> Callable[[Axes, dict[str, Any]], None]:
+def search(key: str, title: str, power: int, said: str) -> Panel:
     """A panel of one of the two searches."""
 
     def panel(ax: Axes, results: dict[str, Any]) -> None:
@@ -171,32 +171,26 @@ def finish(
     ax.tick_params(which="minor", length=0)
 
 
-def drawn(panels: list[Callable[[Axes, dict[str, Any]], None]], results: dict[str, Any], *, shared: bool) -> Figure:
-    """Panels beside each other; a legend in each, or one to the right for all."""
+def drawn(panels: list[Panel], results: dict[str, Any]) -> Figure:
+    """Panels beside each other, with a legend to the right."""
     width = 5.0 if len(panels) == 1 else 3.6
-    figure, axes = plt.subplots(1, len(panels), figsize=(width * len(panels) + 2.4 * shared, 3.8), squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(width * len(panels) + 2.4, 3.8), squeeze=False)
     for ax, panel in zip(axes[0], panels, strict=True):
         panel(ax, results)
-        if not shared:
-            ax.legend(frameon=False, fontsize=8, labelcolor=INK)
-    if shared:
-        axes[0, -1].legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    axes[0, -1].legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.tight_layout(w_pad=1.5)
     return figure
 
 
-PICTURES: dict[str, tuple[list[Callable[[Axes, dict[str, Any]], None]], bool]] = {
-    "speed_training": ([training_time], False),
-    "speed_memory": ([training_memory], True),
-    "speed_streaming": ([streaming], True),
-    "speed_embedding": ([embedding], True),
-    "speed_neighbours": (
-        [
-            search("exact_seconds", "all pairs", 2, "as the square"),
-            search("approximate_seconds", "approximate", 1, "in proportion"),
-        ],
-        True,
-    ),
+PICTURES: dict[str, list[Panel]] = {
+    "speed_training": [training_time],
+    "speed_memory": [training_memory],
+    "speed_streaming": [streaming],
+    "speed_embedding": [embedding],
+    "speed_neighbours": [
+        search("exact_seconds", "all pairs", 2, "as the square"),
+        search("approximate_seconds", "approximate", 1, "in proportion"),
+    ],
 }
 
 
@@ -206,9 +200,9 @@ def main() -> None:
     options = parser.parse_args()
     mpl.use("Agg")
     results = {path.stem: json.loads(path.read_text())["figures"] for path in RESULTS.glob("*.json")}
-    for name, (panels, shared) in PICTURES.items():
+    for name, panels in PICTURES.items():
         path = options.to / f"{name}.png"
-        figure = drawn(panels, results, shared=shared)
+        figure = drawn(panels, results)
         figure.savefig(path, dpi=DOTS_PER_INCH)
         plt.close(figure)
         # A table of colours makes the file a third as large.
