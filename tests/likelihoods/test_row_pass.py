@@ -253,6 +253,7 @@ def test_what_the_pass_does_not_serve_goes_entry_by_entry(kind):
     assert not takes_pass(wide[1], x.double(), wide[0], *wide[2:])
     assert not takes_pass(size.clone().requires_grad_(), x, raw, *parameters)
     assert not takes_pass(torch.ones(1, 1), x, raw, *parameters)
+    assert not takes_pass(*(each.to("meta") for each in (size, x, raw, *parameters)))
     assert not takes_pass(size, x, raw, *parameters, torch.ones(2, 1, F))
     exact = plainly(kind, size, x, raw, *parameters)[0]
     px = distribution(Shares(wide[0], wide[1]), *wide[2:], validate_args=False)
