@@ -6,18 +6,30 @@ import pytest
 import torch
 from scipy import stats
 
+from curvi._compressed import compressed_counts, dense
 from curvi.nn import Corruption, CountThinning, FeatureDropout, GaussianNoise, SaltAndPepper
 
 
-def test_thinned_counts_are_binomial():
+@pytest.mark.parametrize("count", [1, 12, 20, 21, 60])
+def test_thinned_counts_are_binomial(count):
     torch.manual_seed(0)
-    thinned = CountThinning(0.2)(torch.full((1, 20_000), 12.0)).flatten()
-    observed = torch.bincount(thinned.long(), minlength=13).numpy()
-    expected = stats.binom(12, 0.8).pmf(range(13)) * 20_000
+    # Beside others, of which some are drawn in another way.
+    counts = torch.tensor([[float(count), 3.0, 0.0, 100.0]]).repeat(20_000, 1)
+    thinned = CountThinning(0.2)(counts)[:, 0]
+    observed = torch.bincount(thinned.long(), minlength=count + 1).numpy()
+    expected = stats.binom(count, 0.8).pmf(range(count + 1)) * 20_000
     # Rare outcomes are pooled, as the chi-squared test wants.
     rare = expected < 5
-    pooled = [[*counts[~rare], counts[rare].sum()] for counts in (observed, expected)]
+    pooled = [[*counts[~rare], *([counts[rare].sum()] if rare.any() else [])] for counts in (observed, expected)]
     assert stats.chisquare(*pooled).pvalue > 1e-3
+
+
+def test_compressed_counts_are_thinned_alike():
+    counts = torch.poisson(torch.rand(30, 40) * 5)
+    torch.manual_seed(0)
+    thinned = CountThinning(0.3)(counts)
+    torch.manual_seed(0)
+    torch.testing.assert_close(dense(CountThinning(0.3)(compressed_counts(counts))), thinned)
 
 
 def test_zeros_stay_zero_and_the_input_is_not_changed():

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from curvi._compiled import compiled
 from curvi._compressed import is_compressed, with_values
 from curvi._named import Named
+
+# Beyond so many molecules of one kind in a cell a binomial number is drawn at once.
+_MANY = 20
+
+
+@compiled(nogil=True)
+def _count_survivors(counts: Any, uniform: Any, kept: float, left: Any) -> None:
+    used = 0
+    for k in range(len(counts)):
+        if counts[k] > _MANY:
+            continue
+        found = 0
+        for i in range(used, used + int(counts[k])):
+            found += 1 if uniform[i] < kept else 0
+        used += int(counts[k])
+        left[k] = found
 
 
 class Corruption(Named, nn.Module, ABC, argument="corruption"):
@@ -62,14 +79,25 @@ class CountThinning(Corruption, name="thinning"):
     def forward(self, x: Tensor) -> Tensor:
         """Thinned counts of the same shape as ``x``, non-negative integers ``(n, n_features)``, dense or compressed."""
         if is_compressed(x):
-            counts = x.values()
-            return with_values(x, torch.binomial(counts, torch.full_like(counts, 1.0 - self.rate)))
+            return with_values(x, self._survivors(x.values()))
         thinned = x.clone()
         # Zeros stay zero, and most entries are zeros.
         present = x > 0
-        counts = x[present]
-        thinned[present] = torch.binomial(counts, torch.full_like(counts, 1.0 - self.rate))
+        thinned[present] = self._survivors(x[present])
         return thinned
+
+    def _survivors(self, counts: Tensor) -> Tensor:
+        """How many of each count ``(n,)`` are left."""
+        if not counts.is_cpu:
+            return torch.binomial(counts, torch.full_like(counts, 1.0 - self.rate))
+        # A uniform number for each molecule is less work than a binomial one for each count, as most counts are small.
+        many = counts > _MANY
+        left = torch.empty_like(counts)
+        uniform = torch.rand(int(counts.masked_fill(many, 0).sum(dtype=torch.float64)))
+        _count_survivors(*(each.numpy() for each in (counts, uniform)), 1.0 - self.rate, left.numpy())
+        if many.any():
+            left[many] = torch.binomial(counts[many], counts.new_tensor(1.0 - self.rate))
+        return left
 
 
 class FeatureDropout(Corruption, name="dropout"):

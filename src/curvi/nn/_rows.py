@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from math import sqrt
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curvi._compressed import is_compressed, row_sums, with_values
+from curvi._compiled import compiled
+from curvi._compressed import is_compressed, parts_of, with_values
 
 
 def unit_rows(x: Tensor) -> Tensor:
@@ -21,6 +26,18 @@ def unit_rows(x: Tensor) -> Tensor:
     """
     if not is_compressed(x):
         return functional.normalize(x, dim=-1)
-    values = x.values()
-    length = row_sums(with_values(x, values * values)).sqrt().clamp_min(1e-12)
-    return with_values(x, values / torch.repeat_interleave(length, x.crow_indices().diff()))
+    starts, _, values = parts_of(x)
+    scaled = torch.empty_like(values)
+    _scale(*(np.asarray(part) for part in (starts, values, scaled)))
+    return with_values(x, scaled)
+
+
+@compiled(nogil=True)
+def _scale(starts: Any, values: Any, scaled: Any) -> None:
+    for i in range(len(starts) - 1):
+        square = 0.0
+        for k in range(starts[i], starts[i + 1]):
+            square += values[k] * values[k]
+        inverse = values.dtype.type(1 / max(sqrt(square), 1e-12))
+        for k in range(starts[i], starts[i + 1]):
+            scaled[k] = values[k] * inverse
