@@ -4,7 +4,7 @@ The same variational autoencoder, 784-256-128-10 and back, ReLU, with a Gaussian
 likelihood, Adam, minibatches of 128: by `CurviVAE.train`, by a plain loop over a `DataLoader` of single images, as
 tutorials write it, and by a loop over shuffled slices of one tensor. In one process, in turn; medians compare.
 
-Usage: ``CURVI_DATA_DIR=... python benchmarks/image_epoch.py [--repeats 5] [--json]``
+Usage: ``CURVI_DATA_DIR=... python benchmarks/image_epoch.py [--repeats 5] [--threads 1] [--json]``
 """
 
 from __future__ import annotations
@@ -99,9 +99,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--threads", type=int, help="by default as many as torch takes")
     add_json_option(parser, __file__)
     options = parser.parse_args()
     be_quiet()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     adata = curvi.datasets.mnist(n_train=options.images, n_test=0)
     # Black and white, so that the likelihood is one of all three.
