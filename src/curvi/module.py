@@ -52,6 +52,8 @@ class VAE(BaseModuleClass):
         From raw maps to distributions over the data.
     has_batch_level
         Whether the host's ``batch`` entry is a level of its own or only its constant stand-in.
+    has_size_factor
+        Whether a minibatch's ``size_factor`` is the model's; if not it is not read, and counts have their own sum.
     unit_norm_input
         Whether the encoder's input is scaled to length 1, so that it knows the direction of a cell's profile only.
     thinning_rate, thinning_weight
@@ -71,6 +73,7 @@ class VAE(BaseModuleClass):
         likelihood: Likelihood,
         *,
         has_batch_level: bool,
+        has_size_factor: bool = True,
         unit_norm_input: bool = False,
         thinning_rate: float = 0.2,
         thinning_weight: float = 0.0,
@@ -87,6 +90,7 @@ class VAE(BaseModuleClass):
         self.decoder = decoder
         self.likelihood = likelihood
         self.has_batch_level = has_batch_level
+        self.has_size_factor = has_size_factor
         self.unit_norm_input = unit_norm_input
         self.thinning = CountThinning(thinning_rate)
         self.thinning_weight = thinning_weight
@@ -173,7 +177,9 @@ class VAE(BaseModuleClass):
         return {"x": None, "stored": stored, **covariates}
 
     def _get_generative_input(self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any]) -> dict[str, Any]:
-        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY, tensors.get(REGISTRY_KEYS.OBSERVED_LIB_SIZE))
+        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY) if self.has_size_factor else None
+        if size_factor is None:
+            size_factor = tensors.get(REGISTRY_KEYS.OBSERVED_LIB_SIZE)
         if size_factor is None:
             size_factor = self.likelihood.size_factor(tensors[REGISTRY_KEYS.X_KEY].to(self.dtype))
         return {"z": inference_outputs["z"], "size_factor": size_factor, **self._covariates(tensors)}

@@ -461,6 +461,12 @@ def test_the_hosts_own_data_modules_are_understood(make, quiet):
     batch |= {"extra_categorical_covs": None, "extra_continuous_covs": None}
     alone.is_trained_ = True
     assert alone.get_latent_representation(dataloader=[batch]).shape == (240, 3)
+    # A size factor that nothing was said of, of the host's `AnnbatchDataModule` about 1, is not one of these cells.
+    elbo = []
+    for more in ({}, {"size_factor": torch.ones(240, 1)}):
+        scvi.settings.seed = 0
+        elbo.append(alone.get_elbo(dataloader=[batch | more]))
+    assert elbo[0] == elbo[1]
 
 
 def test_what_a_registry_lacks_is_said(make, quiet):

@@ -170,13 +170,14 @@ class CurviVAE(
         options = dict(likelihood_kwargs or {})
         if dispersion is not None:
             options["dispersion"] = dispersion
+        has_size_factor = self.registry["setup_args"]["size_factor_key"] is not None
         observed = build_likelihood(
             likelihood,
             n_features,
             self._levels,
             options,
             dispersion_level,
-            has_size_factor=self.registry["setup_args"]["size_factor_key"] is not None,
+            has_size_factor=has_size_factor,
         )
         self.module: VAE = build_vae(
             latent=build_latent(latent, n_latent, latent_kwargs or {}),
@@ -198,6 +199,7 @@ class CurviVAE(
             dropout_rate=dropout_rate,
             corruption=build_corruption(corruption, corruption_kwargs or {}, observed),
             module={
+                "has_size_factor": has_size_factor,
                 "unit_norm_input": unit_norm_input,
                 "thinning_rate": thinning_rate,
                 "thinning_weight": thinning_weight,
