@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from curvi.distributions._tilts import Tilt
 
 
-@pytest.fixture(params=["numpy", "torch"])
+@pytest.fixture(params=["compiled", "numpy", "torch"])
 def library(request, monkeypatch) -> str:
-    """Both ways to compute: that of the CPU, and that of other devices."""
+    """All ways to compute: those of the CPU, with few numbers and with many, and that of other devices."""
+    monkeypatch.setattr(_arrays, "FEW", sys.maxsize if request.param == "compiled" else 0)
     if request.param == "torch":
         for module in (_around, _arrays, _bessel, _beta, _depth):
             monkeypatch.setattr(module, "library", lambda _device: torch)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import kl_divergence
 
-from curvi.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher
+from curvi.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher, _arrays
 
 
 def unit(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -169,6 +169,31 @@ def test_the_seed_of_torch_decides(family):
         draws.append(q.sample())
     assert torch.equal(*draws)
     assert not torch.equal(draws[0], q.sample())
+
+
+@pytest.mark.parametrize("m", [2, 3, 4, 11, 20])
+@pytest.mark.parametrize(("dtype", "bar"), [(torch.float32, 2e-4), (torch.float64, 1e-9)])
+def test_few_draws_are_made_of_the_same_random_numbers_as_many(family, m, dtype, bar, monkeypatch):
+    torch.manual_seed(m)
+    loc = unit(40, m, dtype=dtype).requires_grad_()
+    concentration = torch.logspace(-2, 4, 40, dtype=dtype, requires_grad=True)
+    weight = torch.randn(3, 40, m, dtype=dtype)
+    made = []
+    for few in (0, 120):
+        monkeypatch.setattr(_arrays, "FEW", few)
+        torch.manual_seed(0)
+        q = family(loc, concentration)
+        z, divergence = q.rsample((3,)), q.divergence_from_uniform()
+        gradients = torch.autograd.grad((z * weight).sum() + divergence.sum(), (loc, concentration))
+        made.append((z, divergence, *gradients))
+    for many, few in zip(*made, strict=True):
+        torch.testing.assert_close(few, many, rtol=bar, atol=bar)
+
+
+def test_few_draws_can_be_differentiated_by_their_direction_alone(family):
+    loc = unit(5, 4).requires_grad_()
+    family(loc, 7.0).rsample().sum().backward()
+    assert float(loc.grad.abs().min()) > 0
 
 
 def test_sample_carries_no_gradient(family):

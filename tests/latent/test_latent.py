@@ -146,6 +146,41 @@ def test_concentration_is_exponential_within_its_range(raw_value):
     assert space(code).concentration.item() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("scale", ["log", "softplus"])
+@pytest.mark.parametrize(("dtype", "bar"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+def test_one_pass_over_codes_gives_what_operations_of_torch_give(scale, dtype, bar):
+    space = VonMisesFisherLatent(3, concentration_scale=scale)
+    torch.manual_seed(0)
+    code = torch.randn(5, 9, space.n_params, dtype=dtype)
+    code[0] *= 1e-30
+    code[1, :, :-1] *= 1e30
+    code[2, :, -1] = torch.linspace(-40, 40, 9)
+    code[3, :4, :-1] = 0.0
+    code[4, 0, 0], code[4, 1, :-1] = float("nan"), float("nan")
+    code.requires_grad_()
+    passed, known = space(code), space._by_operations(code)
+    results = (passed.loc, passed.concentration)
+    weights = [torch.randn_like(result) for result in known]
+    gradients = [torch.autograd.grad(made, code, weights)[0] for made in (results, known)]
+    for ours, theirs in zip((*results, gradients[0]), (*known, gradients[1]), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=50 * bar, atol=bar, equal_nan=True)
+    nothing = space(torch.full((1, space.n_params), float("nan"), dtype=dtype))
+    assert bool(nothing.loc.isnan().all() and nothing.concentration.isnan().all())
+
+
+@pytest.mark.parametrize("scale", ["log", "softplus"])
+def test_codes_can_be_differentiated_twice(scale):
+    space = VonMisesFisherLatent(2, concentration_scale=scale)
+    code = raw(space, 4).double().requires_grad_()
+
+    def made(x):
+        q = space(x)
+        return q.loc, q.concentration
+
+    assert torch.autograd.gradcheck(made, code)
+    assert torch.autograd.gradgradcheck(made, code)
+
+
 def test_softplus_concentration_is_that_of_scphere():
     space = VonMisesFisherLatent(2, concentration_scale="softplus")
     code = torch.tensor([[1.0, 0.0, 0.0, raw_value] for raw_value in (-100.0, 0.0, 1e6)])

@@ -12,7 +12,7 @@ from curvi.manifolds._device import library
 
 # From this dimension on it is fast to run along rows, and a Gaussian row is never so close to the pole that its part
 # beside the pole would have to be made orthogonal twice.
-_LONG_ROW = 16
+LONG_ROW = 16
 
 
 class Meridians(NamedTuple):
@@ -38,7 +38,7 @@ def meridians(loc: Tensor, shape: Size) -> Meridians:
     No axis is special and nothing is reflected: Gaussian vectors are taken apart into parts along and beside the pole.
     """
     m, dtype = loc.shape[-1], single(loc.dtype)
-    xp = library(loc.device) if m < _LONG_ROW else torch
+    xp = library(loc.device) if m < LONG_ROW else torch
     pole = components(xp, enter(xp, loc, dtype)).reshape(m, *[1] * (len(shape) + 1 - loc.ndim), *loc.shape[:-1])
     by_rows = torch.randn(*shape, m, dtype=dtype, device=loc.device) if xp is torch else None
     v = torch.randn(m, *shape, dtype=dtype).numpy() if by_rows is None else by_rows.moveaxis(-1, 0)
@@ -50,7 +50,7 @@ def meridians(loc: Tensor, shape: Size) -> Meridians:
         sign = xp.copysign(one, beside)
         side = xp.stack([-pole[1] * sign, pole[0] * sign])
         return Meridians(xp, pole, side, 0 * along, one, along / xp.sqrt(along * along + beside * beside))
-    if m >= _LONG_ROW:
+    if m >= LONG_ROW:
         whole = dot(xp, v, v)
         return Meridians(xp, pole, v, along, whole - along * along, along / xp.sqrt(whole))
     v -= pole * along

@@ -20,6 +20,10 @@ _Made = TypeVar("_Made")
 LIMIT = 1e18
 # Larger blocks of what has several numbers a place leave the cache.
 _BLOCK = 1024
+# Up to so many numbers, compiled passes over rows are faster than the calls of numpy; beyond, numpy computes several
+# numbers at a time.
+FEW = 1024
+_COMPILED = frozenset({torch.float32, torch.float64})
 
 
 def kept(make: Callable[..., _Made]) -> Callable[..., _Made]:
@@ -43,6 +47,21 @@ def broadcast(a: Size, b: Size) -> Size:
 def single(dtype: torch.dtype) -> torch.dtype:
     """float64 for float64, and float32 for all that is less."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def few(x: Tensor, n: int) -> bool:
+    """Whether ``n`` numbers that are made of ``x`` are made in a compiled pass over rows."""
+    return library(x.device) is np and n <= FEW and x.dtype in _COMPILED
+
+
+def flat(x: Tensor) -> np.ndarray[Any, Any]:
+    """The values of a tensor on the CPU in one contiguous row, without its gradient."""
+    return x.detach().reshape(-1).contiguous().numpy()
+
+
+def repeated(x: Tensor, shape: Size) -> Tensor:
+    """``x`` itself where ``shape`` only has more axes in front, so that it counts again and again, or as it expands."""
+    return x if x.shape == shape[len(shape) - x.ndim :] else x.expand(shape)
 
 
 def enter(xp: Any, x: Tensor, dtype: torch.dtype | None = None) -> Any:

@@ -19,10 +19,12 @@ from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
-from curvi.distributions._arrays import enter, in_blocks, kept, leave, powers, single
+from curvi.distributions._arrays import enter, few, flat, in_blocks, kept, leave, powers, single
 from curvi.distributions._derivatives import with_derivatives
+from curvi.distributions._row_kernel import bessel_rows, divergence_rows
 from curvi.manifolds._device import double, library
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 # 1e-6 to 1e6 the relative errors of Phi, A, A' and KL stay below 6e-8 (single) and 4e-11 (double), that of 1 - A alone
 # below 3e-7 (fast).
 _FAST, _SINGLE, _DOUBLE = (5, 4), (8, 7), (14, 10)
+_CPU = torch.device("cpu")
 
 
 class Terms(NamedTuple):
@@ -141,7 +144,22 @@ def terms(m: int, kappa: Tensor) -> Terms:
     """
     xp, dtype = library(kappa.device), double(kappa.device)
     plan = _plan(m, *(_DOUBLE if kappa.dtype == torch.float64 else _SINGLE), xp, dtype, kappa.device)
+    if dtype == torch.float64 and few(kappa, kappa.numel()):
+        out = torch.empty(len(Terms._fields), *kappa.shape, dtype=dtype)
+        bessel_rows(flat(kappa), plan.nu, plan.steps, plan.table, out.view(len(out), -1).numpy())
+        return Terms(*out.unbind())
     return Terms(*in_blocks(lambda k: _evaluate(plan, k), dtype, kappa))
+
+
+def divergence(m: int, kappa: Tensor) -> tuple[Tensor, Tensor]:
+    """The divergence from the uniform law and its slope alone, in the dtype of ``kappa``."""
+    if double(kappa.device) != torch.float64 or not few(kappa, kappa.numel()):
+        known = terms(m, kappa)
+        return known.divergence.to(kappa.dtype), known.pull.to(kappa.dtype)
+    plan = _plan(m, *(_DOUBLE if kappa.dtype == torch.float64 else _SINGLE), np, torch.float64, kappa.device)
+    value, pull = (torch.empty(kappa.shape, dtype=kappa.dtype) for _ in range(2))
+    divergence_rows(flat(kappa), plan.nu, plan.steps, plan.table, value.view(-1).numpy(), pull.view(-1).numpy())
+    return value, pull
 
 
 def shortfall(m: int, kappa: Tensor) -> Tensor:
@@ -149,6 +167,12 @@ def shortfall(m: int, kappa: Tensor) -> Tensor:
     xp, dtype = library(kappa.device), single(kappa.dtype)
     plan = _plan(m, *(_SINGLE if dtype == torch.float64 else _FAST), xp, dtype, kappa.device)
     return leave(xp, _evaluate_shortfall(plan, enter(xp, kappa, dtype))).to(kappa.dtype)
+
+
+def expansion_of_shortfall(m: int, dtype: torch.dtype) -> tuple[Any, float, int]:
+    """Of numbers of ``dtype`` on the CPU: the coefficients of Y1, the order that they belong to, and the steps."""
+    plan = _plan(m, *(_SINGLE if dtype == torch.float64 else _FAST), np, torch.float64, _CPU)
+    return plan.table[1], plan.nu, plan.steps
 
 
 def _evaluate(plan: _Plan, kappa: Any) -> Any:

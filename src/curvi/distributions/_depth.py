@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curvi.distributions._arrays import LIMIT, enter, kept, leave
+from curvi.distributions._arrays import LIMIT, enter, few, flat, kept, leave, repeated
+from curvi.distributions._row_kernel import globe_rows, globe_slope_rows, propose_again, propose_rows, slope_rows
 from curvi.manifolds._device import library
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def sample_depth(tilt: Tilt, m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
     -------
     Depths in the shape and dtype of ``cosine``.
     """
+    if few(cosine, cosine.numel()):
+        return _sample_few(tilt, m, kappa, cosine)
     xp = library(cosine.device)
     k = enter(xp, kappa.detach().clamp_max(LIMIT).expand(cosine.shape), cosine.dtype).reshape(-1)
     r = enter(xp, cosine).reshape(-1)
@@ -57,6 +60,28 @@ def sample_depth(tilt: Tilt, m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
     else:
         y = _reject(xp, tilt, m, k, r, cosine)
     return leave(xp, y).view(cosine.shape)
+
+
+def _sample_few(tilt: Tilt, m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
+    eps = torch.finfo(cosine.dtype).eps
+    k, r = flat(repeated(kappa, cosine.shape)), flat(cosine)
+    depth = torch.empty(cosine.shape, dtype=cosine.dtype)
+    y = depth.view(-1).numpy()
+    if m == 3:
+        globe_rows(tilt.is_power, eps, k, r, y)
+        return depth
+    left = np.empty(len(r), np.int64)
+    u = torch.rand(len(r), dtype=cosine.dtype).numpy()
+    count = propose_rows(tilt.is_power, m, eps, k, r, u, y, left)
+    while count > 0:
+        u = torch.rand((3, _tries(count), count), dtype=cosine.dtype).numpy()
+        count = propose_again(tilt.is_power, m, eps, k, u, y, left[:count])
+    return depth
+
+
+def _tries(left: int) -> int:
+    # Several at once where a round costs more than its numbers.
+    return max(1, min(8, 4096 // left))
 
 
 def _reject(xp: Any, tilt: Tilt, m: int, kappa: Any, r: Any, like: Tensor) -> Any:
@@ -72,8 +97,8 @@ def _reject(xp: Any, tilt: Tilt, m: int, kappa: Any, r: Any, like: Tensor) -> An
     y, accepted = _propose(xp, tilt, m, *envelope, r, uniform(len(r)))
     left = np.flatnonzero(~accepted)
     while len(left) > 0:
-        # Again where it was not accepted, several at once where a round costs more than its numbers.
-        u = uniform(3, max(1, min(8, 4096 // len(left))), len(left))
+        # Again where it was not accepted.
+        u = uniform(3, _tries(len(left)), len(left))
         gamma, middle, factor = (x[left] for x in envelope)
         again, accepted = _propose(xp, tilt, m, gamma, middle, factor, _coordinate(xp, m, u[1:]), u[0])
         y[left] = again[0] if len(again) == 1 else again[accepted.argmax(0), np.arange(len(left))]
@@ -135,6 +160,8 @@ def depth_slope(tilt: Tilt, m: int, kappa: Tensor, depth: Tensor) -> Tensor:
     -------
     Slopes in the shape and dtype of ``depth``.
     """
+    if few(depth, depth.numel()):
+        return _slope_of_few(tilt, m, kappa, depth)
     xp, dtype = library(depth.device), depth.dtype
     kappa = kappa.detach().clamp_max(LIMIT)
     y, k = (enter(xp, x.expand(depth.shape), dtype).reshape(-1) for x in (depth, kappa))
@@ -143,7 +170,7 @@ def depth_slope(tilt: Tilt, m: int, kappa: Tensor, depth: Tensor) -> Tensor:
     # Neither end of the sphere is reached, where the density is 0 or the potential infinite.
     y = xp.clip(y, 1e-30, 2 - 2 * xp.finfo(y.dtype).eps)
     q = enter(xp, tilt.mean_potential(m, kappa).expand(depth.shape), dtype).reshape(-1)
-    nodes, power, reach = _DOUBLE if dtype == torch.float64 else _SINGLE if m < _SMOOTH else _SINGLE_SMOOTH
+    nodes, power, reach = _nodes(m, dtype)
     rule = _rule(nodes, power, xp, dtype, depth.device)
     integrate = _integrate_circle if m == 2 else _integrate
     size = _BLOCK if xp is np else max(len(k), 1)
@@ -152,6 +179,23 @@ def depth_slope(tilt: Tilt, m: int, kappa: Tensor, depth: Tensor) -> Tensor:
         for i in range(0, max(len(k), 1), size)
     ]
     return leave(xp, blocks[0] if len(blocks) == 1 else xp.concatenate(blocks)).view(depth.shape)
+
+
+def _nodes(m: int, dtype: torch.dtype) -> tuple[int, int, float]:
+    return _DOUBLE if dtype == torch.float64 else _SINGLE if m < _SMOOTH else _SINGLE_SMOOTH
+
+
+def _slope_of_few(tilt: Tilt, m: int, kappa: Tensor, depth: Tensor) -> Tensor:
+    eps, kappa = torch.finfo(depth.dtype).eps, kappa.detach()
+    k, slope = flat(repeated(kappa, depth.shape)), torch.empty(depth.shape, dtype=depth.dtype)
+    if m == 3:
+        globe_slope_rows(tilt.is_power, eps, k, flat(depth), slope.view(-1).numpy())
+        return slope
+    *rule, reach = _nodes(m, depth.dtype)
+    x, w = _rule(*rule, np, torch.float64, depth.device)
+    known = tilt.known_of_potential(m, torch.from_numpy(k))
+    slope_rows(tilt.is_power, m, eps, k, *known, flat(depth), reach, x[:, 0], w, slope.view(-1).numpy())
+    return slope
 
 
 @torch.compiler.assume_constant_result

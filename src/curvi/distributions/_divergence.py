@@ -31,7 +31,8 @@ def _expanded(value: Tensor, inputs: list[Tensor], derivatives: list[Tensor], sh
 @register_kl(VonMisesFisher, HypersphericalUniform)
 @register_kl(PowerSpherical, HypersphericalUniform)
 def _zonal_uniform(p: VonMisesFisher | PowerSpherical, q: HypersphericalUniform) -> Tensor:
-    return p.divergence_from_uniform().expand(_batch_shape(p, q))
+    shape, value = _batch_shape(p, q), p.divergence_from_uniform()
+    return value if value.shape == shape else value.expand(shape)
 
 
 @register_kl(HypersphericalUniform, VonMisesFisher)

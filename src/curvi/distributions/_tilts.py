@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import pi
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curvi.distributions import _bessel, _beta
+from curvi.distributions._arrays import LIMIT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,13 @@ class Tilt(ABC):
     with a potential :math:`U` that grows from :math:`U(0) = 0`. All arrays are of the library ``xp``; ``m`` is the
     ambient dimension.
     """
+
+    is_power: ClassVar[bool]
+    """Which of the two laws that the compiled passes know."""
+
+    @abstractmethod
+    def known_of_potential(self, m: int, kappa: Tensor) -> tuple[Any, float, int]:
+        """What the compiled passes make the mean potential of, on the CPU: numbers, an order and a count of steps."""
 
     @abstractmethod
     def mean_potential(self, m: int, kappa: Tensor) -> Tensor:
@@ -61,6 +69,12 @@ class Tilt(ABC):
 
 class Exponential(Tilt):
     """The von Mises-Fisher law: the potential is the depth."""
+
+    is_power = False
+
+    def known_of_potential(self, m: int, kappa: Tensor) -> tuple[Any, float, int]:
+        """The expansion."""
+        return _bessel.expansion_of_shortfall(m, kappa.dtype)
 
     def mean_potential(self, m: int, kappa: Tensor) -> Tensor:
         """One less the mean resultant length."""
@@ -107,6 +121,12 @@ class Exponential(Tilt):
 
 class Power(Tilt):
     """The power spherical law: half the depth has a Beta law, and the potential is -log(1 - y / 2)."""
+
+    is_power = True
+
+    def known_of_potential(self, m: int, kappa: Tensor) -> tuple[Any, float, int]:
+        """The mean potential itself."""
+        return _beta.mean_potential(m, kappa.clamp_max(LIMIT)).double().numpy(), 0.0, 0
 
     def mean_potential(self, m: int, kappa: Tensor) -> Tensor:
         """The difference of two digamma functions."""

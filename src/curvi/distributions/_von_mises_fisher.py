@@ -75,4 +75,9 @@ class VonMisesFisher(Zonal):
 
     def divergence_from_uniform(self) -> Tensor:
         r""":math:`\mathrm{KL}(q \parallel U) = \kappa A(\kappa) - \Phi(\kappa)` in nats, shape ``(...)``."""
-        return with_derivatives(self.terms.divergence, [self.concentration], [self.terms.pull])
+        # All that training needs.
+        known = self._known
+        value, pull = (
+            _bessel.divergence(self._m, self.concentration) if known is None else (known.divergence, known.pull)
+        )
+        return with_derivatives(value, [self.concentration], [pull])

@@ -12,7 +12,8 @@ from torch.autograd.function import once_differentiable
 from torch.distributions import Distribution, constraints
 
 from curvi.distributions._around import meridians, place, pull_back
-from curvi.distributions._arrays import broadcast, enter, leave, rows
+from curvi.distributions._around_rows import place_by_rows, pull_back_by_rows, row_meridians
+from curvi.distributions._arrays import broadcast, enter, few, leave, rows
 from curvi.distributions._constraints import unit_vector
 from curvi.distributions._depth import depth_slope, sample_depth
 from curvi.distributions._hyperspherical_uniform import log_area
@@ -63,8 +64,9 @@ class Zonal(Distribution, ABC):
             dtype = promote_types(loc.dtype, concentration.dtype)
             loc, concentration = loc.to(dtype), concentration.to(dtype)
         batch_shape = broadcast(loc.shape[:-1], concentration.shape)
-        self.loc = loc.expand(batch_shape + loc.shape[-1:])
-        self.concentration = concentration.expand(batch_shape)
+        # Each view would be a step of the backward pass.
+        self.loc = loc if loc.shape[:-1] == batch_shape else loc.expand(batch_shape + loc.shape[-1:])
+        self.concentration = concentration if concentration.shape == batch_shape else concentration.expand(batch_shape)
         self._known: Any = None
         super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)
 
@@ -116,21 +118,41 @@ class _Draw(Function):
 
     @staticmethod
     def forward(ctx: Any, loc: Tensor, concentration: Tensor, sample_shape: Size, tilt: Tilt, m: int) -> Tensor:
-        at = meridians(loc, sample_shape + concentration.shape)
+        ctx.tilt, ctx.m, shape = tilt, m, sample_shape + concentration.shape
+        ctx.few = few(loc, shape.numel())
+        if ctx.few:
+            return _draw_few(ctx, loc, concentration, shape)
+        at = meridians(loc, shape)
         depth = sample_depth(tilt, m, concentration, leave(at.xp, at.cosine))
         z = place(at, depth)
-        ctx.xp, ctx.tilt, ctx.m = at.xp, tilt, m
+        ctx.xp = at.xp
         ctx.save_for_backward(concentration, depth, leave(at.xp, at.pole), leave(at.xp, z))
         return leave(at.xp, rows(at.xp, z)).to(loc.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        concentration, depth, *components = ctx.saved_tensors
-        pole, z = (enter(ctx.xp, x) for x in components)
-        grad_loc, grad_depth = pull_back(ctx.xp, pole, depth, z, grad)
-        grad_loc = grad_loc.to(grad.dtype).sum_to_size(*concentration.shape, ctx.m)
+        concentration, depth, pole, z = ctx.saved_tensors
+        if ctx.few:
+            grad_loc, grad_depth = pull_back_by_rows(pole, depth, z, grad)
+        else:
+            grad_loc, grad_depth = pull_back(ctx.xp, enter(ctx.xp, pole), depth, enter(ctx.xp, z), grad)
+        grad_loc = _summed(grad_loc, grad, concentration.shape + grad.shape[-1:])
         if not ctx.needs_input_grad[1]:
             return grad_loc, None, None, None, None
         grad_depth *= depth_slope(ctx.tilt, ctx.m, concentration, depth)
-        return grad_loc, grad_depth.to(grad.dtype).sum_to_size(concentration.shape), None, None, None
+        return grad_loc, _summed(grad_depth, grad, concentration.shape), None, None, None
+
+
+def _draw_few(ctx: Any, loc: Tensor, concentration: Tensor, shape: Size) -> Tensor:
+    at = row_meridians(loc, shape)
+    depth = sample_depth(ctx.tilt, ctx.m, concentration, at.cosine)
+    z = place_by_rows(at, depth)
+    ctx.save_for_backward(concentration, depth, at.pole, z)
+    return z
+
+
+def _summed(gradient: Tensor, like: Tensor, shape: Size) -> Tensor:
+    """A gradient in the dtype of another, summed to the shape of what was repeated."""
+    gradient = gradient.to(like.dtype)
+    return gradient if gradient.shape == shape else gradient.sum_to_size(shape)

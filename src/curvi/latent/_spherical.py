@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import log
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Size, Tensor
+from torch.autograd import Function
 from torch.nn import functional
 
 from curvi.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher, Zonal
 from curvi.latent._base import LatentSpace, named_parameters
+from curvi.latent._spherical_kernel import code_gradient_rows, code_rows
 from curvi.manifolds import Sphere
+from curvi.manifolds._device import library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +26,10 @@ Directed = TypeVar("Directed", bound=Zonal)
 # Beyond this the posterior is a point for float32, whose smallest angle apart from 1 is about 1e-3.5 = exp(-8).
 _LOG_CONCENTRATION_RANGE = (log(1e-4), log(1e7))
 
+# That of the original scPhere.
+_MOST = 1e4
+_COMPILED = frozenset({torch.float32, torch.float64})
+
 
 def _exponential(raw: Tensor, start: float) -> Tensor:
     # hardtanh is a clamp whose gradient costs one call.
@@ -29,7 +37,7 @@ def _exponential(raw: Tensor, start: float) -> Tensor:
 
 
 def _softplus(raw: Tensor, _start: float) -> Tensor:
-    return (functional.softplus(raw) + 1.0).clamp(max=1e4)
+    return (functional.softplus(raw) + 1.0).clamp(max=_MOST)
 
 
 _SCALES: dict[str, Callable[[Tensor, float], Tensor]] = {"log": _exponential, "softplus": _softplus}
@@ -89,9 +97,15 @@ class SphericalLatent(LatentSpace[Directed], ABC):
 
     def forward(self, raw: Tensor) -> Directed:
         """The posterior of raw codes ``(..., dim + 2)``."""
+        if raw.shape[-1] == self.n_params and library(raw.device) is np and raw.dtype in _COMPILED:
+            return self._posterior(*_Codes.apply(raw, self))
+        return self._posterior(*self._by_operations(raw))
+
+    def _by_operations(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean directions ``(..., dim + 1)`` and concentrations ``(...)`` by operations that torch differentiates."""
         direction, size = raw.split([self.n_params - 1, 1], dim=-1)
         concentration = _SCALES[self.concentration_scale](size.squeeze(-1), self.initial_concentration)
-        return self._posterior(self.manifold.project(direction), concentration)
+        return self.manifold.project(direction), concentration
 
     def prior(self, batch_shape: Size = Size()) -> HypersphericalUniform:
         """The uniform distribution on the sphere."""
@@ -116,6 +130,52 @@ class SphericalLatent(LatentSpace[Directed], ABC):
     def coordinates(self, z: Tensor) -> Tensor:
         """The unit rows ``(..., dim + 1)`` times the radius."""
         return self.manifold.scaled(z)
+
+
+class _Codes(Function):
+    """Mean directions and concentrations of raw codes on the CPU, in one pass."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, space: SphericalLatent[Any]) -> tuple[Tensor, Tensor]:
+        m, rows = raw.shape[-1] - 1, raw.detach().reshape(-1, raw.shape[-1]).contiguous()
+        loc, concentration = rows.new_empty(*raw.shape[:-1], m), rows.new_empty(raw.shape[:-1])
+        by_length, slope = rows.new_empty(2, len(rows), dtype=torch.float64).unbind()
+        logarithmic = space.concentration_scale == "log"
+        start = log(space.initial_concentration) if logarithmic else 1.0
+        low, high = _LOG_CONCENTRATION_RANGE if logarithmic else (1.0, _MOST)
+        code_rows(
+            rows.numpy(),
+            logarithmic,
+            start,
+            low,
+            high,
+            loc.view(-1, m).numpy(),
+            concentration.view(-1).numpy(),
+            by_length.numpy(),
+            slope.numpy(),
+        )
+        ctx.space = space
+        ctx.save_for_backward(raw, loc, by_length, slope)
+        return loc, concentration
+
+    @staticmethod
+    def backward(ctx: Any, in_loc: Tensor, in_concentration: Tensor) -> tuple[Tensor, None]:
+        raw, loc, by_length, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # Gradients that have gradients.
+            made = ctx.space._by_operations(raw)
+            (in_raw,) = torch.autograd.grad(made, raw, (in_loc, in_concentration), create_graph=True)
+            return in_raw, None
+        in_raw, m = torch.empty(raw.shape, dtype=raw.dtype), loc.shape[-1]
+        code_gradient_rows(
+            loc.detach().view(-1, m).numpy(),
+            by_length.numpy(),
+            slope.numpy(),
+            in_loc.contiguous().view(-1, m).numpy(),
+            in_concentration.contiguous().view(-1).numpy(),
+            in_raw.view(-1, m + 1).numpy(),
+        )
+        return in_raw, None
 
 
 class VonMisesFisherLatent(SphericalLatent[VonMisesFisher], name="vmf"):
