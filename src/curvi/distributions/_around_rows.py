@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Size, Tensor
 
 from curvi.distributions._around import LONG_ROW
-from curvi.distributions._arrays import flat, repeated, single
+from curvi.distributions._arrays import flat, repeated, row_by_row, shaped, single
 from curvi.distributions._row_kernel import meridian_rows, place_rows, pull_back_rows
 
 
@@ -17,8 +18,8 @@ class RowMeridians(NamedTuple):
 
     pole: Tensor
     """The poles, unit rows ``(..., m)``."""
-    side: Tensor
-    """Unit rows orthogonal to the poles, ``(*sample_shape, ..., m)``."""
+    side: np.ndarray[Any, Any]
+    """Unit rows orthogonal to the poles, ``(n, m)``."""
     cosine: Tensor
     """The cosine between pole and uniform point, ``(*sample_shape, ...)``, independent of the direction."""
 
@@ -31,31 +32,24 @@ def row_meridians(loc: Tensor, shape: Size) -> RowMeridians:
     m, dtype = loc.shape[-1], single(loc.dtype)
     pole = repeated(loc.detach().to(dtype), shape + loc.shape[-1:]).contiguous()
     by_row = m >= LONG_ROW
-    normal = torch.randn(*shape, m, dtype=dtype) if by_row else torch.randn(m, *shape, dtype=dtype)
-    side, cosine = torch.empty(*shape, m, dtype=dtype), torch.empty(shape, dtype=dtype)
-    meridian_rows(
-        normal.view(-1).numpy(), by_row, pole.view(-1, m).numpy(), side.view(-1, m).numpy(), cosine.view(-1).numpy()
-    )
-    return RowMeridians(pole, side, cosine)
+    normal = torch.randn(*((*shape, m) if by_row else (m, *shape)), dtype=dtype).numpy().ravel()
+    cosine = np.empty(shape.numel(), normal.dtype)
+    side = np.empty((len(cosine), m), normal.dtype)
+    meridian_rows(normal, by_row, row_by_row(pole, m), side, cosine)
+    return RowMeridians(pole, side, shaped(cosine, shape))
 
 
 def place_by_rows(at: RowMeridians, depth: Tensor) -> Tensor:
     """Points ``(*sample_shape, ..., m)`` at depths below their poles, in the place of the directions of ``at``."""
     m = at.side.shape[-1]
-    place_rows(at.pole.view(-1, m).numpy(), flat(depth), at.side.view(-1, m).numpy())
-    return at.side
+    place_rows(row_by_row(at.pole, m), flat(depth), at.side)
+    return shaped(at.side, depth.shape + at.pole.shape[-1:])
 
 
 def pull_back_by_rows(pole: Tensor, depth: Tensor, z: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients in the pole of each of the points ``z (..., m)`` and in ``depth (...)`` from ``grad (..., m)``."""
-    m, dtype = z.shape[-1], depth.dtype
-    in_pole, in_depth = torch.empty(z.shape, dtype=dtype), torch.empty(depth.shape, dtype=dtype)
-    pull_back_rows(
-        pole.view(-1, m).numpy(),
-        flat(depth),
-        z.detach().view(-1, m).numpy(),
-        grad.detach().to(dtype).contiguous().view(-1, m).numpy(),
-        in_pole.view(-1, m).numpy(),
-        in_depth.view(-1).numpy(),
-    )
-    return in_pole, in_depth
+    m, y = z.shape[-1], flat(depth)
+    in_pole, in_depth = np.empty((len(y), m), y.dtype), np.empty(len(y), y.dtype)
+    rows = (row_by_row(x, m) for x in (pole, z, grad.to(depth.dtype)))
+    pull_back_rows(y, *rows, in_pole, in_depth)
+    return shaped(in_pole, z.shape), shaped(in_depth, depth.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, wraps
+from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -56,7 +57,18 @@ def few(x: Tensor, n: int) -> bool:
 
 def flat(x: Tensor) -> np.ndarray[Any, Any]:
     """The values of a tensor on the CPU in one contiguous row, without its gradient."""
-    return x.detach().reshape(-1).contiguous().numpy()
+    return x.detach().numpy().ravel()
+
+
+def row_by_row(x: Tensor, m: int) -> np.ndarray[Any, Any]:
+    """The values of rows ``(..., m)`` on the CPU as contiguous ``(n, m)``, without their gradient."""
+    values = np.ascontiguousarray(x.detach().numpy())
+    return values if values.ndim == 2 else values.reshape(prod(values.shape[:-1]), m)
+
+
+def shaped(values: np.ndarray[Any, Any], shape: Size) -> Tensor:
+    """An array as a tensor of a shape."""
+    return torch.from_numpy(values if values.shape == shape else values.reshape(shape))
 
 
 def repeated(x: Tensor, shape: Size) -> Tensor:

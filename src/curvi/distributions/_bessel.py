@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from curvi.distributions._arrays import enter, few, flat, in_blocks, kept, leave, powers, single
+from curvi.distributions._arrays import enter, few, flat, in_blocks, kept, leave, powers, shaped, single
 from curvi.distributions._derivatives import with_derivatives
 from curvi.distributions._row_kernel import bessel_rows, divergence_rows
 from curvi.manifolds._device import double, library
@@ -145,9 +145,9 @@ def terms(m: int, kappa: Tensor) -> Terms:
     xp, dtype = library(kappa.device), double(kappa.device)
     plan = _plan(m, *(_DOUBLE if kappa.dtype == torch.float64 else _SINGLE), xp, dtype, kappa.device)
     if dtype == torch.float64 and few(kappa, kappa.numel()):
-        out = torch.empty(len(Terms._fields), *kappa.shape, dtype=dtype)
-        bessel_rows(flat(kappa), plan.nu, plan.steps, plan.table, out.view(len(out), -1).numpy())
-        return Terms(*out.unbind())
+        out = np.empty((len(Terms._fields), kappa.numel()))
+        bessel_rows(flat(kappa), plan.nu, plan.steps, plan.table, out)
+        return Terms(*(shaped(row, kappa.shape) for row in out))
     return Terms(*in_blocks(lambda k: _evaluate(plan, k), dtype, kappa))
 
 
@@ -157,9 +157,10 @@ def divergence(m: int, kappa: Tensor) -> tuple[Tensor, Tensor]:
         known = terms(m, kappa)
         return known.divergence.to(kappa.dtype), known.pull.to(kappa.dtype)
     plan = _plan(m, *(_DOUBLE if kappa.dtype == torch.float64 else _SINGLE), np, torch.float64, kappa.device)
-    value, pull = (torch.empty(kappa.shape, dtype=kappa.dtype) for _ in range(2))
-    divergence_rows(flat(kappa), plan.nu, plan.steps, plan.table, value.view(-1).numpy(), pull.view(-1).numpy())
-    return value, pull
+    k = flat(kappa)
+    value, pull = np.empty((2, len(k)), k.dtype)
+    divergence_rows(k, plan.nu, plan.steps, plan.table, value, pull)
+    return shaped(value, kappa.shape), shaped(pull, kappa.shape)
 
 
 def shortfall(m: int, kappa: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curvi.distributions._arrays import LIMIT, enter, few, flat, kept, leave, repeated
+from curvi.distributions._arrays import LIMIT, enter, few, flat, kept, leave, repeated, shaped
 from curvi.distributions._row_kernel import globe_rows, globe_slope_rows, propose_again, propose_rows, slope_rows
 from curvi.manifolds._device import library
 
@@ -65,18 +65,17 @@ def sample_depth(tilt: Tilt, m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
 def _sample_few(tilt: Tilt, m: int, kappa: Tensor, cosine: Tensor) -> Tensor:
     eps = torch.finfo(cosine.dtype).eps
     k, r = flat(repeated(kappa, cosine.shape)), flat(cosine)
-    depth = torch.empty(cosine.shape, dtype=cosine.dtype)
-    y = depth.view(-1).numpy()
+    y = np.empty(r.shape, r.dtype)
     if m == 3:
         globe_rows(tilt.is_power, eps, k, r, y)
-        return depth
+        return shaped(y, cosine.shape)
     left = np.empty(len(r), np.int64)
     u = torch.rand(len(r), dtype=cosine.dtype).numpy()
     count = propose_rows(tilt.is_power, m, eps, k, r, u, y, left)
     while count > 0:
         u = torch.rand((3, _tries(count), count), dtype=cosine.dtype).numpy()
         count = propose_again(tilt.is_power, m, eps, k, u, y, left[:count])
-    return depth
+    return shaped(y, cosine.shape)
 
 
 def _tries(left: int) -> int:
@@ -186,16 +185,17 @@ def _nodes(m: int, dtype: torch.dtype) -> tuple[int, int, float]:
 
 
 def _slope_of_few(tilt: Tilt, m: int, kappa: Tensor, depth: Tensor) -> Tensor:
-    eps, kappa = torch.finfo(depth.dtype).eps, kappa.detach()
-    k, slope = flat(repeated(kappa, depth.shape)), torch.empty(depth.shape, dtype=depth.dtype)
+    eps = torch.finfo(depth.dtype).eps
+    k, y = flat(repeated(kappa, depth.shape)), flat(depth)
+    slope = np.empty(y.shape, y.dtype)
     if m == 3:
-        globe_slope_rows(tilt.is_power, eps, k, flat(depth), slope.view(-1).numpy())
-        return slope
-    *rule, reach = _nodes(m, depth.dtype)
-    x, w = _rule(*rule, np, torch.float64, depth.device)
-    known = tilt.known_of_potential(m, torch.from_numpy(k))
-    slope_rows(tilt.is_power, m, eps, k, *known, flat(depth), reach, x[:, 0], w, slope.view(-1).numpy())
-    return slope
+        globe_slope_rows(tilt.is_power, eps, k, y, slope)
+    else:
+        *rule, reach = _nodes(m, depth.dtype)
+        nodes = _rule(*rule, np, torch.float64, depth.device)
+        known = tilt.known_of_potential(m, torch.from_numpy(k))
+        slope_rows(tilt.is_power, m, eps, k, *known, y, reach, *nodes, slope)
+    return shaped(slope, depth.shape)
 
 
 @torch.compiler.assume_constant_result

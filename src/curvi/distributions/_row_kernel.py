@@ -166,13 +166,13 @@ def place_rows(pole: Array, depth: Array, side: Array) -> None:
 
 
 @compiled(nogil=True, error_model="numpy")
-def pull_back_rows(pole: Array, depth: Array, z: Array, grad: Array, in_pole: Array, in_depth: Array) -> None:
+def pull_back_rows(depth: Array, pole: Array, z: Array, grad: Array, in_pole: Array, in_depth: Array) -> None:
     """Gradients in poles and depths from that in points, as :func:`~curvi.distributions._around.pull_back`.
 
     Parameters
     ----------
-    pole, depth, z
-        Poles ``(k, m)``, depths ``(n,)`` and points ``(n, m)``.
+    depth, pole, z
+        Depths ``(n,)``, poles ``(k, m)`` and points ``(n, m)``.
     grad
         The gradient in the points, ``(n, m)``.
     in_pole, in_depth
@@ -366,7 +366,7 @@ def slope_rows(
     reach
         How many standard deviations the quadrature covers.
     x, w
-        Its nodes and weights, ``(nodes,)``.
+        Its nodes ``(nodes, 1)`` and weights ``(nodes,)``.
     slope
         Takes the slopes, ``(n,)``.
     """
@@ -385,7 +385,7 @@ def slope_rows(
             # On the circle the density is smooth in the angle only.
             step = _circle_end(power, k, angle, reach) - angle
             for j in range(len(x)):
-                half = sin((angle + step * x[j]) / 2)
+                half = sin((angle + step * x[j, 0]) / 2)
                 rise = _rise(power, two, y, 2 * half * half - y)
                 total += w[j] * exp(-k * rise) * (mean - rise)
             slope[i] = total * step * sqrt(y * (2 - y))
@@ -398,7 +398,7 @@ def slope_rows(
         step = 2 * half * half - y
         inverse = 1 / (y * (two - y))
         for j in range(len(x)):
-            delta = step * x[j]
+            delta = step * x[j, 0]
             node = delta + y
             rise = _rise(power, two, y, delta)
             total += w[j] * exp(exponent * log((two - node) * node * inverse) - k * rise) * (mean - rise)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import log
+from math import log, prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -137,45 +137,37 @@ class _Codes(Function):
 
     @staticmethod
     def forward(ctx: Any, raw: Tensor, space: SphericalLatent[Any]) -> tuple[Tensor, Tensor]:
-        m, rows = raw.shape[-1] - 1, raw.detach().reshape(-1, raw.shape[-1]).contiguous()
-        loc, concentration = rows.new_empty(*raw.shape[:-1], m), rows.new_empty(raw.shape[:-1])
-        by_length, slope = rows.new_empty(2, len(rows), dtype=torch.float64).unbind()
+        rows = _rows(raw)
+        n, m = rows.shape[0], rows.shape[1] - 1
+        loc, concentration = np.empty((n, m), rows.dtype), np.empty(n, rows.dtype)
+        by_length, slope = np.empty((2, n))
         logarithmic = space.concentration_scale == "log"
         start = log(space.initial_concentration) if logarithmic else 1.0
         low, high = _LOG_CONCENTRATION_RANGE if logarithmic else (1.0, _MOST)
-        code_rows(
-            rows.numpy(),
-            logarithmic,
-            start,
-            low,
-            high,
-            loc.view(-1, m).numpy(),
-            concentration.view(-1).numpy(),
-            by_length.numpy(),
-            slope.numpy(),
-        )
-        ctx.space = space
-        ctx.save_for_backward(raw, loc, by_length, slope)
-        return loc, concentration
+        code_rows(rows, logarithmic, start, low, high, loc, concentration, by_length, slope)
+        ctx.space, ctx.by_length, ctx.slope = space, by_length, slope
+        made = torch.from_numpy(loc).view(*raw.shape[:-1], m)
+        ctx.save_for_backward(raw, made)
+        return made, torch.from_numpy(concentration).view(raw.shape[:-1])
 
     @staticmethod
     def backward(ctx: Any, in_loc: Tensor, in_concentration: Tensor) -> tuple[Tensor, None]:
-        raw, loc, by_length, slope = ctx.saved_tensors
+        raw, loc = ctx.saved_tensors
         if torch.is_grad_enabled():
             # Gradients that have gradients.
-            made = ctx.space._by_operations(raw)
-            (in_raw,) = torch.autograd.grad(made, raw, (in_loc, in_concentration), create_graph=True)
+            known = ctx.space._by_operations(raw)
+            (in_raw,) = torch.autograd.grad(known, raw, (in_loc, in_concentration), create_graph=True)
             return in_raw, None
-        in_raw, m = torch.empty(raw.shape, dtype=raw.dtype), loc.shape[-1]
-        code_gradient_rows(
-            loc.detach().view(-1, m).numpy(),
-            by_length.numpy(),
-            slope.numpy(),
-            in_loc.contiguous().view(-1, m).numpy(),
-            in_concentration.contiguous().view(-1).numpy(),
-            in_raw.view(-1, m + 1).numpy(),
-        )
-        return in_raw, None
+        gradients = _rows(in_loc), in_concentration.numpy().ravel()
+        in_rows = np.empty((len(ctx.slope), raw.shape[-1]), gradients[0].dtype)
+        code_gradient_rows(_rows(loc), ctx.by_length, ctx.slope, *gradients, in_rows)
+        return torch.from_numpy(in_rows).view(raw.shape), None
+
+
+def _rows(x: Tensor) -> np.ndarray[Any, Any]:
+    """Rows ``(..., size)`` as contiguous ``(n, size)``."""
+    values = np.ascontiguousarray(x.detach().numpy())
+    return values if values.ndim == 2 else values.reshape(prod(values.shape[:-1]), values.shape[-1])
 
 
 class VonMisesFisherLatent(SphericalLatent[VonMisesFisher], name="vmf"):
