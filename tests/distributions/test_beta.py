@@ -19,7 +19,9 @@ CONCENTRATIONS = [*(10.0**e for e in range(-6, 7)), 1e-9, 0.3, 2.5, 7.0, 10.5, 3
 def worst(exact_power, m: int, dtype: torch.dtype) -> dict[str, float]:
     """The largest relative error of each term over the concentrations."""
     kappa = torch.tensor(CONCENTRATIONS, dtype=dtype)
-    computed = _beta.terms(m, kappa)
+    # These two alone are what training needs.
+    divergence, pull = _beta.divergence(m, kappa)
+    computed = _beta.terms(m, kappa)._replace(divergence=divergence, pull=pull)
     errors = dict.fromkeys(computed._fields, 0.0)
     for i, k in enumerate(kappa.tolist()):
         for name, truth in exact_power(m, k).items():
@@ -58,7 +60,7 @@ def test_the_divergence_alone_is_that_of_all_terms(library, m):
     kappa = torch.logspace(-9, 9, 60, dtype=torch.float64)
     terms = _beta.terms(m, kappa)
     for got, expected in zip(_beta.divergence(m, kappa), (terms.divergence, terms.pull), strict=True):
-        assert torch.equal(got, expected)
+        torch.testing.assert_close(got, expected, rtol=2e-14, atol=0)
 
 
 @pytest.mark.parametrize("m", [2, 3, 11, 50, 1024])

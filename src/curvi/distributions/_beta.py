@@ -20,9 +20,11 @@ from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
-from curvi.distributions._arrays import enter, in_blocks, kept, leave, powers, single
+from curvi.distributions._arrays import enter, few, flat, in_blocks, kept, leave, powers, shaped, single
+from curvi.distributions._beta_kernel import divergence_rows, potential_rows
 from curvi.manifolds._device import double, library
 
 if TYPE_CHECKING:
@@ -176,6 +178,11 @@ def divergence(m: int, kappa: Tensor) -> tuple[Tensor, Tensor]:
     """The divergence from the uniform law and its slope alone, the first two of :func:`terms`."""
     xp, dtype = library(kappa.device), double(kappa.device)
     plan = _plan(m, _DOUBLE if kappa.dtype == torch.float64 else _SINGLE, xp, dtype, kappa.device)
+    if dtype == torch.float64 and few(kappa, kappa.numel()):
+        k = flat(kappa)
+        made = np.empty((2, len(k)))
+        divergence_rows(k, plan.c, plan.first, *plan[3:7], len(plan.tail) - 1, *made)
+        return shaped(made[0], kappa.shape), shaped(made[1], kappa.shape)
     value, pull = in_blocks(lambda k: _evaluate_divergence(plan, k), dtype, kappa)
     return value, pull
 
@@ -183,7 +190,14 @@ def divergence(m: int, kappa: Tensor) -> tuple[Tensor, Tensor]:
 def mean_potential(m: int, kappa: Tensor) -> Tensor:
     r""":math:`\mathbb{E}\,U` alone, computed in the dtype of ``kappa``; in float32 good to 1e-6, up to 1e18."""
     xp, dtype = library(kappa.device), single(kappa.dtype)
-    plan = _plan(m, _DOUBLE if dtype == torch.float64 else _SINGLE, xp, dtype, kappa.device)
+    sizes = _DOUBLE if dtype == torch.float64 else _SINGLE
+    if few(kappa, kappa.numel()):
+        k = flat(kappa)
+        plan = _plan(m, sizes, np, torch.float64, kappa.device)
+        value = np.empty(k.shape, k.dtype)
+        potential_rows(k, plan.c, *plan[3:7], value)
+        return shaped(value, kappa.shape)
+    plan = _plan(m, sizes, xp, dtype, kappa.device)
     k = enter(xp, kappa, dtype).reshape(-1)
     inverse = 1 / (plan.arguments + k)
     series = plan.table[:, :1] @ _powers(xp, plan, inverse)
