@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from curvi._compressed import compressed_counts, dense, is_compressed, parts_of, row_sums, with_values
+from curvi._compressed import compressed_counts, dense, is_compressed, parts_of, row_sums, stacked, with_values
 
 
 @pytest.fixture
@@ -36,6 +36,11 @@ def test_full_and_empty_ones():
         assert dense(nothing).shape == shape
         assert not dense(nothing).any()
         assert row_sums(nothing).tolist() == [0.0] * shape[0]
+
+
+def test_below_one_another(counts):
+    x = compressed_counts(counts)
+    torch.testing.assert_close(dense(stacked(x, compressed_counts(counts[:5]))), torch.cat([counts, counts[:5]]))
 
 
 def test_sums_and_other_values(counts):

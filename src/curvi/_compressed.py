@@ -54,6 +54,13 @@ def with_values(x: Tensor, values: Tensor) -> Tensor:
     return compressed(x.crow_indices(), x.col_indices(), values, x.shape[1])
 
 
+def stacked(upper: Tensor, lower: Tensor) -> Tensor:
+    """Compressed rows below others, of as many columns."""
+    starts = torch.cat([upper.crow_indices(), lower.crow_indices()[1:] + upper.crow_indices()[-1]])
+    columns, values = (torch.cat(pair) for pair in zip(parts_of(upper)[1:], parts_of(lower)[1:], strict=True))
+    return compressed(starts, columns, values, upper.shape[1])
+
+
 def row_sums(x: Tensor) -> Tensor:
     """The sum of each of the compressed rows, ``(n,)``."""
     starts, _, values = parts_of(x)

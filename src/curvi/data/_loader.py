@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from curvi.data._minified import QZ, lacks_values
 from curvi.data._resident import ResidentCells, ResidentStream
-from curvi.data._rows import as_tensor, dense_rows, gathered_rows
+from curvi.data._rows import compressed_rows, dense_rows
 from curvi.data._shares import EvenDistributedSampler, Share, even_sizes, share_of_passes, share_of_steps
 from curvi.data._stream import RowStream, is_on_disk, read_rows, shuffled_runs
 from curvi.data._thin import can_be_kept, density, kept_rows
@@ -145,9 +145,9 @@ class CellDataset(Dataset):
         if self.matrix is None:
             return self.beside(rows)
         if self._kept is not None:
-            return self.minibatch(rows, gathered_rows(self._kept, own))
+            return self.minibatch(rows, compressed_rows(self._kept, own))
         if self.sparse:
-            return self.minibatch(rows, gathered_rows(self.matrix, rows))
+            return self.minibatch(rows, compressed_rows(self.matrix, rows))
         if issparse(self.matrix) and self.matrix.format == "csr":
             return self.minibatch(rows, dense_rows(self.matrix, rows))
         return self.minibatch(rows, read_rows(self.matrix, rows))
@@ -161,8 +161,8 @@ class CellDataset(Dataset):
         """The minibatch of the cells in ``rows``, whose values are ``block``."""
         if self.sparse:
             if self.unit != 1:
-                block.data /= np.float32(255)
-            return {REGISTRY_KEYS.X_KEY: as_tensor(block)} | self.beside(rows)
+                block.values().div_(255)
+            return {REGISTRY_KEYS.X_KEY: block} | self.beside(rows)
         values = as_values(block, self.unit)
         dense = values.toarray() if issparse(values) else np.asarray(values)
         x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 
 from curvi._compiled import compiled
 from curvi._compressed import compressed
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
     from torch import Tensor
 
 
@@ -49,8 +49,8 @@ def _gather(data: Any, columns: Any, starts: Any, rows: Any, to: Any, to_columns
             to_data[k + shift] = data[k]
 
 
-def gathered_rows(matrix: csr_matrix, rows: np.ndarray) -> csr_matrix:
-    """Rows of a sparse matrix, in the order and as often as they are named, each entry once, float32.
+def compressed_rows(matrix: csr_matrix, rows: np.ndarray) -> Tensor:
+    """Rows of a sparse matrix, in the order and as often as they are named, as a float32 tensor of compressed rows.
 
     Parameters
     ----------
@@ -63,19 +63,8 @@ def gathered_rows(matrix: csr_matrix, rows: np.ndarray) -> csr_matrix:
         # Entries that are stored in parts add up.
         matrix, rows = matrix[rows], np.arange(len(rows))
         matrix.sum_duplicates()
-    lengths = matrix.indptr[rows + 1] - matrix.indptr[rows]
     starts = np.zeros(len(rows) + 1, np.int32)
-    np.cumsum(lengths, out=starts[1:])
+    np.cumsum(matrix.indptr[rows + 1] - matrix.indptr[rows], out=starts[1:])
     columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
     _gather(matrix.data, matrix.indices, matrix.indptr, rows, starts, columns, values)
-    gathered = csr_matrix((len(rows), matrix.shape[1]), dtype=np.float32)
-    # The constructor would look at every entry.
-    gathered.indptr, gathered.indices, gathered.data = starts, columns, values
-    gathered.has_canonical_format = True
-    return gathered
-
-
-def as_tensor(matrix: csr_matrix) -> Tensor:
-    """What :func:`gathered_rows` gave as a tensor of compressed rows."""
-    starts, columns, values = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
-    return compressed(starts, columns, values, matrix.shape[1])
+    return compressed(torch.from_numpy(starts), torch.from_numpy(columns), torch.from_numpy(values), matrix.shape[1])

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix, issparse, vstack
 
-from curvi.data._rows import dense_rows, gathered_rows
+from curvi._compressed import stacked
+from curvi.data._rows import compressed_rows, dense_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -172,10 +173,10 @@ class RowStream:
         if not issparse(block):
             return block[rows]
         matrix = csr_matrix(block)
-        return gathered_rows(matrix, rows) if self.sparse else dense_rows(matrix, rows)
+        return compressed_rows(matrix, rows) if self.sparse else dense_rows(matrix, rows)
 
     def _joined(self, kept: Any, values: Any) -> Any:
         """Rows below those that were kept for them, if there are any."""
         if kept is None:
             return values
-        return vstack([kept, values], format="csr") if self.sparse else np.concatenate([kept, values])
+        return stacked(kept, values) if self.sparse else np.concatenate([kept, values])
