@@ -22,7 +22,9 @@ def features(n, width, density):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize(("n", "n_in", "n_out"), [(1, 5, 3), (40, 300, 128), (7, 33, 1), (130, 200, 17)])
+@pytest.mark.parametrize(
+    ("n", "n_in", "n_out"), [(1, 5, 3), (40, 300, 128), (7, 33, 1), (130, 200, 17), (30, 50, 64), (30, 50, 200)]
+)
 @pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
 def test_value_and_gradients_are_those_of_double_precision(n, n_in, n_out, density, n_threads):
     before = torch.get_num_threads()

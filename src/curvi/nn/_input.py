@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
@@ -14,30 +13,7 @@ from torch.nn import functional
 from curvi._compiled import compiled
 from curvi._compressed import is_compressed, parts_of
 from curvi._threads import arrays, claim, row_loop
-
-_SUMS = {"contract", "nsz", "nnan", "ninf", "reassoc"}
-
-
-@njit(fastmath=_SUMS, error_model="numpy")
-def _sums(first: int, stop: int, starts: Any, places: Any, values: Any, rows: Any, start: Any, out: Any) -> None:
-    width = rows.shape[1]
-    for i in range(first, stop):
-        total = out[i]
-        for j in range(width):
-            total[j] = start[j]
-        k, end = starts[i], starts[i + 1]
-        while k + 4 <= end:
-            a, b, c, d = values[k], values[k + 1], values[k + 2], values[k + 3]
-            p, q, r, s = rows[places[k]], rows[places[k + 1]], rows[places[k + 2]], rows[places[k + 3]]
-            for j in range(width):
-                total[j] += (a * p[j] + b * q[j]) + (c * r[j] + d * s[j])
-            k += 4
-        while k < end:
-            a, p = values[k], rows[places[k]]
-            for j in range(width):
-                total[j] += a * p[j]
-            k += 1
-
+from curvi.nn._sums import weighted_sums
 
 _take = arrays("int32 1", "int32 1", "float32 1", "float32 2", "float32 1", "float32 2")
 
@@ -50,7 +26,7 @@ def _weighted_sums(table: Any) -> None:
     """
     first, stop = claim(table)
     while first < stop:
-        _sums(first, stop, *_take(table))
+        weighted_sums(first, stop, *_take(table))
         first, stop = claim(table)
 
 
