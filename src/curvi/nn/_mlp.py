@@ -20,15 +20,17 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        linear: nn.Linear | InputLinear,
+        linear: type[nn.Linear | InputLinear],
+        n_in: int,
+        n_out: int,
         shift: CovariateShift | None,
         style: Style,
         dropout_rate: float,
     ) -> None:
         super().__init__()
-        self.linear = linear
+        self.linear = linear(n_in, n_out)
         self.shift = shift
-        self.steps = style.row_steps(linear.out_features, dropout_rate)
+        self.steps = style.row_steps(n_out, dropout_rate)
 
     def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None) -> Tensor:
         """From ``(..., n, n_in)`` to ``(..., n, n_out)``; cells are the second axis from the end."""
@@ -99,7 +101,9 @@ class MLP(nn.Module):
         widths = [n_in, *n_hidden]
         self.blocks = nn.ModuleList(
             Block(
-                nn.Linear(before, width) if i else InputLinear(before, width),
+                nn.Linear if i else InputLinear,
+                before,
+                width,
                 shift(before, width, wanted=deeply_inject_covariates or i == 0),
                 Style(activation, normalization, norm_first, momentum),
                 dropout_rate,
