@@ -16,6 +16,7 @@ from scvi.train import SaveCheckpoint
 from torch.utils.data import DataLoader, Dataset
 
 import curvi
+from curvi.data import CellDataset
 
 PRODUCT = [("vmf", 2), ("lorentz", 2, {"learn_curvature": True}), ("normal", 2)]
 LATENTS = ["vmf", "lorentz", PRODUCT, "normal"]
@@ -585,3 +586,29 @@ def test_the_hosts_search_goes_over_latent_spaces(make_cells, tmp_path, make_kin
     assert np.isfinite(list(values.values())).all()
     best = found.get_best_result(metric, mode).metrics[metric]
     assert best == (min if mode == "min" else max)(values.values())
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("corruption", [None, "dropout"])
+def test_compressed_minibatches_are_for_who_asks_or_reads_them(asked, corruption, monkeypatch):
+    adata = curvi.datasets.synthetic(n_obs=90, n_vars=60, mean_library=15)
+    curvi.CurviVAE.setup_anndata(adata)
+    model = curvi.CurviVAE(adata, latent="vmf", n_latent=2, n_hidden=16, corruption=corruption)
+    loaded, read = set(), set()
+    minibatch, inference = CellDataset.minibatch, model.module.inference
+
+    def made(*args):
+        tensors = minibatch(*args)
+        loaded.add(tensors["X"].layout)
+        return tensors
+
+    def seen(x, *args, **kwargs):
+        read.add(x.layout)
+        return inference(x, *args, **kwargs)
+
+    monkeypatch.setattr(CellDataset, "minibatch", made)
+    monkeypatch.setattr(model.module, "inference", seen)
+    model.train(2, load_sparse_tensor=asked, enable_progress_bar=False, enable_model_summary=False)
+    reads = corruption is None  # noise on the input is put on every entry
+    assert loaded == {torch.sparse_csr if asked or reads else torch.strided}
+    assert read == {torch.sparse_csr if reads else torch.strided}

@@ -165,3 +165,15 @@ def stirling_slope(z: float) -> float:
 def log_factorial(x: float) -> float:
     """``log(x!)`` of a whole number."""
     return LOG_FACTORIAL[int(x)] if x < _N_FACTORIALS else stirling(x + 1.0)
+
+
+@njit(error_model="numpy")
+def values_of(i: int, dense: Any, starts: Any, columns: Any, entries: Any, spare: Any) -> Any:
+    """The values that go with row ``i``, of dense rows or, written into ``spare``, of compressed ones."""
+    if len(dense):
+        return dense[i % len(dense)]
+    own = i % (len(starts) - 1)
+    spare[:] = 0
+    for k in range(starts[own], starts[own + 1]):
+        spare[columns[k]] = entries[k]
+    return spare

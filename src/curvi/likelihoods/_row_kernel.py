@@ -58,6 +58,28 @@ def counted(x: float, mean: float, theta: float) -> tuple[float, float]:
 
 
 @njit(fastmath=SUMS, error_model="numpy")
+def settled(
+    counts: Any, present: Any, t: Any, share: Any, scale: Any, total: Any, force: Any, pull: Any, slope: Any
+) -> float:
+    """The log-probability of the counts above 0 of a row; its gradients are completed, the softmax's part included."""
+    log_likelihood = 0.0
+    for j in present:
+        mean = share[j] * scale + FLOOR
+        if mean < NEAR_FLOOR:
+            # Where the floor is part of the mean, less of the mean moves with the raw map.
+            fixed = pull[j] * (FLOOR / mean)
+            pull[j] -= fixed
+            force -= fixed
+        term, rise = counted(np.float64(counts[j]), np.float64(mean), np.float64(t[j]))
+        log_likelihood += term
+        slope[j] += np.float32(rise)
+    force /= total
+    for j in range(len(pull)):
+        pull[j] -= share[j] * force
+    return log_likelihood
+
+
+@njit(fastmath=SUMS, error_model="numpy")
 def _row(r: Any, size: Any, t: Any, counts: Any, present: Any, share: Any, pull: Any, slope: Any) -> float:
     """The log-likelihood of a row of counts, of which ``present`` are above 0; its gradients are written beside."""
     n_features = len(r)
@@ -77,21 +99,7 @@ def _row(r: Any, size: Any, t: Any, counts: Any, present: Any, share: Any, pull:
         slope[j] = -gap * inverse - log_total
         force += gap
         pull[j] = gap
-    log_likelihood = -np.float64(absent)
-    for j in present:
-        mean = share[j] * scale + FLOOR
-        if mean < NEAR_FLOOR:
-            # Where the floor is part of the mean, less of the mean moves with the raw map.
-            fixed = pull[j] * (FLOOR / mean)
-            pull[j] -= fixed
-            force -= fixed
-        term, rise = counted(np.float64(counts[j]), np.float64(mean), np.float64(t[j]))
-        log_likelihood += term
-        slope[j] += np.float32(rise)
-    force /= total
-    for j in range(n_features):
-        pull[j] -= share[j] * force
-    return log_likelihood
+    return settled(counts, present, t, share, scale, total, force, pull, slope) - np.float64(absent)
 
 
 @njit(error_model="numpy")

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import ONE, SUMS, exp
+from curvi.likelihoods._elementary import ONE, SUMS, exp, values_of
 
 _TWO = np.float32(2)
 # Of log((1 + s) / (1 - s)) / s by the square of s, up to an s of 1 / 3.
@@ -44,19 +44,11 @@ def _rows(
     first: int, stop: int, raw: Any, value: Any, in_raw: Any, dense: Any, starts: Any, columns: Any, entries: Any
 ) -> None:
     n_features = raw.shape[1]
-    x, pull = np.zeros(n_features, np.float32), np.empty(n_features, np.float32)
+    spare, pull = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
     for i in range(first, stop):
         if len(in_raw):
             pull = in_raw[i]
-        if len(dense):
-            value[i] = _row(raw[i], dense[i % len(dense)], pull)
-            continue
-        own = i % (len(starts) - 1)
-        for k in range(starts[own], starts[own + 1]):
-            x[columns[k]] = entries[k]
-        value[i] = _row(raw[i], x, pull)
-        for k in range(starts[own], starts[own + 1]):
-            x[columns[k]] = 0
+        value[i] = _row(raw[i], values_of(i, dense, starts, columns, entries, spare), pull)
 
 
 _take = arrays("float32 2", "float32 1", "float32 2", "float32 2", "int32 1", "int32 1", "float32 1")

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import ONE, SUMS, exp, log1p
+from curvi.likelihoods._elementary import ONE, SUMS, exp, log1p, values_of
 
 _HALF = np.float32(0.5)
 # Of 1/2 - 1/a + 1/(exp(a) - 1) at the powers 1, 3, 5, ... of a, and of its integral at 2, 4, 6, ....
@@ -52,19 +52,11 @@ def _rows(
     first: int, stop: int, raw: Any, value: Any, in_raw: Any, dense: Any, starts: Any, columns: Any, entries: Any
 ) -> None:
     n_features = raw.shape[1]
-    x, pull = np.zeros(n_features, np.float32), np.empty(n_features, np.float32)
+    spare, pull = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
     for i in range(first, stop):
         if len(in_raw):
             pull = in_raw[i]
-        if len(dense):
-            value[i] = _row(raw[i], dense[i % len(dense)], pull)
-            continue
-        own = i % (len(starts) - 1)
-        for k in range(starts[own], starts[own + 1]):
-            x[columns[k]] = entries[k]
-        value[i] = _row(raw[i], x, pull)
-        for k in range(starts[own], starts[own + 1]):
-            x[columns[k]] = 0
+        value[i] = _row(raw[i], values_of(i, dense, starts, columns, entries, spare), pull)
 
 
 _take = arrays("float32 2", "float32 1", "float32 2", "float32 2", "int32 1", "int32 1", "float32 1")

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import FLOOR, NEAR_FLOOR, ONE, SUMS, exp, exponentials, log1p, log_quotient
-from curvi.likelihoods._row_kernel import COUNTS, counted
+from curvi.likelihoods._elementary import FLOOR, ONE, SUMS, exp, exponentials, log1p, log_quotient
+from curvi.likelihoods._row_kernel import COUNTS, settled
 
 _ZERO = np.float32(0)
 # A logarithm of the probability of a count of 0, where there is none.
@@ -69,21 +69,7 @@ def _row(
         slope[j] = -gap / t[j] - slope[j] * kept[j]
         pull[j] = gap
         force += gap
-    log_likelihood = -np.float64(absent)
-    for j in present:
-        mean = share[j] * scale + FLOOR
-        if mean < NEAR_FLOOR:
-            # Where the floor is part of the mean, less of the mean moves with the raw map.
-            fixed = pull[j] * (FLOOR / mean)
-            pull[j] -= fixed
-            force -= fixed
-        term, rise = counted(np.float64(counts[j]), np.float64(mean), np.float64(t[j]))
-        log_likelihood += term
-        slope[j] += np.float32(rise)
-    force /= total
-    for j in range(n_features):
-        pull[j] -= share[j] * force
-    return log_likelihood
+    return settled(counts, present, t, share, scale, total, force, pull, slope) - np.float64(absent)
 
 
 @njit(error_model="numpy")

@@ -39,7 +39,8 @@ class CellSplitter(DataSplitter):
 
     Checkpoints keep the split, so that training goes on with the same cells. Of several processes all have the split of
     the first, and a share of the cells of each part. ``data_device`` says what makes the minibatches, and the other
-    arguments are the host's.
+    arguments are the host's; minibatches are compressed rows where ``load_sparse_tensor`` asks for it, or a step is
+    faster so.
 
     Raises
     ------
@@ -62,7 +63,9 @@ class CellSplitter(DataSplitter):
         super().setup(stage)
         if self.trainer is None:
             return
-        self.load_sparse_tensor = self.data_device != "model" and self._suits_sparse()
+        # Whoever does not ask for compressed rows has them where they are faster.
+        if not self.load_sparse_tensor and self.data_device != "model":
+            self.load_sparse_tensor = self._suits_sparse()
         strategy = self.trainer.strategy
         # The host judges by the name of the strategy, which may not have been given.
         self.data_loader_kwargs["distributed_sampler"] = isinstance(strategy, ParallelStrategy)
@@ -110,8 +113,9 @@ class CellSplitter(DataSplitter):
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
-        """The minibatch as it is; the host would make compressed rows dense."""
-        return batch
+        """The minibatch as it is; for a model that does not read compressed rows they are made dense."""
+        reads = self.trainer.lightning_module.module.trains_sparse
+        return batch if reads else super().on_after_batch_transfer(batch, dataloader_idx)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The numbers of the cells of each part, and the seed of what goes to which process."""
