@@ -50,6 +50,7 @@ class CellSplitter(DataSplitter):
 
     data_loader_cls = CellLoader
     shared_seed = 0
+    load_sparse_tensor: bool
 
     def __init__(self, *args: Any, data_device: str = "auto", **kwargs: Any) -> None:
         if data_device not in PLACES:
