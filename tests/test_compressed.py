@@ -47,3 +47,8 @@ def test_sums_and_other_values(counts):
     x = compressed_counts(counts)
     torch.testing.assert_close(row_sums(x), counts.sum(1))
     torch.testing.assert_close(dense(with_values(x, x.values().log1p())), counts.log1p())
+
+
+def test_sums_are_those_of_double_precision():
+    large = torch.tensor([[2.0**25, 1.0, 1.0, 1.0, 1.0]])
+    assert row_sums(compressed_counts(large)).item() == 2.0**25 + 4

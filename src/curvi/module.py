@@ -160,11 +160,11 @@ class VAE(BaseModuleClass):
         given = [batch if self.has_batch_level else None, tensors.get(REGISTRY_KEYS.CAT_COVS_KEY)]
         parts = [codes.long() for codes in given if codes is not None]
         if parts:
-            levels = torch.cat(parts, dim=1)
+            levels = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         else:
             # Minified data have no X, data modules need have nothing else.
             cells = next(values for values in tensors.values() if values is not None)
-            levels = torch.zeros(len(cells), 0, dtype=torch.int64, device=cells.device)
+            levels = torch.empty(cells.shape[0], 0, dtype=torch.int64, device=cells.device)
         return {"levels": levels, "continuous": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)}
 
     def _get_inference_input(self, tensors: dict[str, Tensor], *, full_forward_pass: bool = True) -> dict[str, Any]:

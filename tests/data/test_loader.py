@@ -9,7 +9,9 @@ import pytest
 import torch
 from scipy import sparse
 from scvi.data import AnnDataManager
+from torch.utils.data import DataLoader
 
+from curvi._compressed import dense
 from curvi.data import CellLoader, EvenBatchSampler, host_fields
 
 N, G = 53, 7
@@ -79,6 +81,43 @@ def test_shuffling_follows_the_global_seed():
         return [i for batch in EvenBatchSampler(50, 8, shuffle=True) for i in batch]
 
     assert order() == order() != list(range(50))
+
+
+@pytest.mark.parametrize("stored", ["dense", "csr", "backed_csr"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_minibatches_and_random_numbers_are_those_of_torch_s_own_loader(stored, compressed, tmp_path):
+    manager = registered(STORED[stored](tmp_path))
+
+    def passes(iterate):
+        torch.manual_seed(3)
+        loader = CellLoader(manager, np.arange(3, N), 8, shuffle=True, load_sparse_tensor=compressed)
+        return [batch for _ in range(2) for batch in iterate(loader)], torch.rand(1)
+
+    (ours, then), (theirs, also_then) = passes(iter), passes(DataLoader.__iter__)
+    assert then == also_then
+    for mine, its in zip(ours, theirs, strict=True):
+        assert list(mine) == list(its)
+        for key, values in mine.items():
+            assert (
+                values.layout == its[key].layout == (torch.sparse_csr if compressed and key == "X" else values.layout)
+            )
+            assert torch.equal(dense(values), dense(its[key]))
+
+
+# Torch puts compressed rows of another process together with its own, which says so once.
+@pytest.mark.filterwarnings("ignore:Sparse (CSR|invariant)")
+@pytest.mark.parametrize("compressed", [False, True])
+def test_workers_make_the_same_minibatches(compressed):
+    manager = registered(make(sparse.csr_matrix(COUNTS)))
+
+    def batches(n):
+        torch.manual_seed(3)
+        loader = CellLoader(manager, batch_size=16, shuffle=True, num_workers=n, load_sparse_tensor=compressed)
+        return [{key: dense(values) for key, values in batch.items()} for batch in loader]
+
+    for own, theirs in zip(batches(0), batches(1), strict=True):
+        for key, values in own.items():
+            assert torch.equal(values, theirs[key])
 
 
 @pytest.mark.parametrize(

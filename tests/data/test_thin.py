@@ -9,7 +9,7 @@ from anndata import AnnData
 
 import curvi
 from curvi.data import CellLoader, suits_sparse
-from curvi.data._rows import compressed_rows
+from curvi.data._rows import CompressedRows
 from curvi.data._thin import density, kept_rows
 
 RNG = np.random.default_rng(0)
@@ -24,7 +24,7 @@ def test_rows_are_kept_in_the_order_asked_for(dtype, turned):
     kept = kept_rows(np.asfortranarray(matrix) if turned else matrix, rows)
     assert kept.data.dtype == dtype
     np.testing.assert_array_equal(kept.toarray(), matrix[rows])
-    again = compressed_rows(kept, np.array([2, 0]))
+    again = CompressedRows(kept)[np.array([2, 0])]
     np.testing.assert_array_equal(again.to_dense(), BYTES[[3, 39]])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from scipy import sparse
 
-from curvi.data._rows import compressed_rows
+from curvi.data._rows import CompressedRows
 from curvi.nn import unit_rows
 
 
@@ -13,7 +13,7 @@ def test_compressed_rows_are_scaled_as_dense_ones():
     matrix = sparse.random(30, 12, density=0.15, format="csr", random_state=1)
     dense = torch.from_numpy(matrix.toarray()).float()
     assert (dense.abs().sum(1) == 0).any()
-    scaled = unit_rows(compressed_rows(matrix, torch.arange(30).numpy()))
+    scaled = unit_rows(CompressedRows(matrix)[torch.arange(30).numpy()])
     assert scaled.layout == torch.sparse_csr
     torch.testing.assert_close(scaled.to_dense(), unit_rows(dense))
     lengths = unit_rows(dense).norm(dim=1)

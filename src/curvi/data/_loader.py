@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from curvi.data._minified import QZ, lacks_values
 from curvi.data._resident import ResidentCells, ResidentStream
-from curvi.data._rows import compressed_rows, dense_rows
+from curvi.data._rows import CompressedRows, dense_rows
 from curvi.data._shares import EvenDistributedSampler, Share, even_sizes, share_of_passes, share_of_steps
 from curvi.data._stream import RowStream, is_on_disk, read_rows, shuffled_runs
 from curvi.data._thin import can_be_kept, density, kept_rows
@@ -114,11 +113,18 @@ class CellDataset(Dataset):
     ) -> None:
         self.matrix = matrix
         self.columns = columns
+        # Numpy picks a few numbers in less time than torch.
+        self._picked_from = {key: column.numpy() for key, column in columns.items()}
         self.indices = indices
         self.unit = unit
         self.sparse = sparse
-        # A matrix that is dense in memory is read once.
-        self._kept = kept_rows(matrix, indices) if sparse and can_be_kept(matrix) else None
+        self._compressed: CompressedRows | None = None
+        self._kept = sparse and can_be_kept(matrix)
+        if self._kept:
+            # A matrix that is dense in memory is read once.
+            self._compressed = CompressedRows(kept_rows(matrix, indices))
+        elif sparse and issparse(matrix) and _is_by_rows(matrix):
+            self._compressed = CompressedRows(matrix, indices)
 
     @classmethod
     def from_manager(cls, adata_manager: AnnDataManager, indices: np.ndarray, *, sparse: bool = False) -> Self:
@@ -144,29 +150,26 @@ class CellDataset(Dataset):
         rows = self.indices[own]
         if self.matrix is None:
             return self.beside(rows)
-        if self._kept is not None:
-            return self.minibatch(rows, compressed_rows(self._kept, own))
-        if self.sparse:
-            return self.minibatch(rows, compressed_rows(self.matrix, rows))
+        if self._compressed is not None:
+            return self.minibatch(rows, self._compressed[own if self._kept else rows])
         if issparse(self.matrix) and self.matrix.format == "csr":
             return self.minibatch(rows, dense_rows(self.matrix, rows))
         return self.minibatch(rows, read_rows(self.matrix, rows))
 
     def beside(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The columns of the cells in ``rows``."""
-        picked = torch.from_numpy(rows)
-        return {key: column[picked] for key, column in self.columns.items()}
+        return {key: torch.from_numpy(column.take(rows, axis=0)) for key, column in self._picked_from.items()}
 
     def minibatch(self, rows: np.ndarray, block: Any) -> dict[str, Tensor]:
         """The minibatch of the cells in ``rows``, whose values are ``block``."""
         if self.sparse:
             if self.unit != 1:
                 block.values().div_(255)
-            return {REGISTRY_KEYS.X_KEY: block} | self.beside(rows)
+            return {REGISTRY_KEYS.X_KEY: block, **self.beside(rows)}
         values = as_values(block, self.unit)
         dense = values.toarray() if issparse(values) else np.asarray(values)
         x = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
-        return {REGISTRY_KEYS.X_KEY: x} | self.beside(rows)
+        return {REGISTRY_KEYS.X_KEY: x, **self.beside(rows)}
 
 
 class CellStream(IterableDataset):
@@ -208,7 +211,7 @@ class CellStream(IterableDataset):
             yield self.cells.minibatch(rows, values)
 
 
-class EvenBatchSampler(Sampler[list[int]]):
+class EvenBatchSampler(Sampler[np.ndarray]):
     """Minibatches of nearly equal size: every cell once, no small remainder at the end.
 
     ``n`` cells make ``ceil(n / batch_size)`` minibatches whose sizes differ by at most one. A remainder of one or two
@@ -244,11 +247,8 @@ class EvenBatchSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         return len(self.share.sizes)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        order = torch.randperm(self.n).numpy() if self.shuffle else np.arange(self.n)
-        own = order[self.share.start : self.share.stop]
-        for start, stop in pairwise(np.cumsum([0, *self.share.sizes])):
-            yield own[start:stop].tolist()
+    def __iter__(self) -> Iterator[np.ndarray]:
+        yield from self.share.cut(torch.randperm(self.n).numpy() if self.shuffle else np.arange(self.n))
 
 
 def _part_of(n: int, batch_size: int, part: tuple[int, int]) -> Share:
@@ -256,7 +256,20 @@ def _part_of(n: int, batch_size: int, part: tuple[int, int]) -> Share:
     return Share(0, even_sizes(n, batch_size)) if part == (0, 1) else share_of_passes(n, batch_size, *part)
 
 
-class CellLoader(DataLoader):
+class _DirectLoader(DataLoader):
+    """Torch's loader of a dataset that makes whole minibatches, without what serves workers where there are none."""
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]
+        if self.num_workers or self.pin_memory:
+            return super().__iter__()
+        # As torch does when a pass begins: seeded trainings have the same random numbers with workers and without.
+        torch.empty((), dtype=torch.int64).random_(generator=self.generator)
+        if isinstance(self.dataset, IterableDataset):
+            return iter(self.dataset)
+        return map(self.dataset.__getitem__, self.sampler)
+
+
+class CellLoader(_DirectLoader):
     """Minibatches for training and inference, with the constructor that the host's data splitter calls.
 
     Parameters
@@ -373,8 +386,8 @@ def level_free_loader(
     dataset = CellDataset(matrix, columns, rows, unit_of(adata, matrix), sparse=load_sparse_tensor)
     if is_on_disk(matrix):
         share = Share(0, even_sizes(len(dataset), batch_size))
-        return DataLoader(CellStream(dataset, share, shuffle=False), batch_size=None)
-    return DataLoader(dataset, batch_size=None, sampler=EvenBatchSampler(len(dataset), batch_size, shuffle=False))
+        return _DirectLoader(CellStream(dataset, share, shuffle=False), batch_size=None)
+    return _DirectLoader(dataset, batch_size=None, sampler=EvenBatchSampler(len(dataset), batch_size, shuffle=False))
 
 
 def as_rows(indices: Sequence[int] | Sequence[bool] | np.ndarray | None, n_obs: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +34,13 @@ class Share(NamedTuple):
     def stop(self) -> int:
         """The place in the order where the share ends."""
         return self.start + sum(self.sizes)
+
+    def cut(self, order: np.ndarray) -> Iterator[np.ndarray]:
+        """The minibatches of the process, of cells in an order."""
+        start = self.start
+        for size in self.sizes:
+            yield order[start : start + size]
+            start += size
 
 
 def share_of_steps(n: int, batch_size: int, rank: int, n_processes: int) -> Share:
@@ -117,8 +123,8 @@ class EvenDistributedSampler(DistributedSampler):
     --------
     >>> for rank in range(2):
     ...     print(list(EvenDistributedSampler(7, 2, shuffle=False, rank=rank, n_processes=2)))
-    [[0, 1], [2, 3]]
-    [[4, 5], [6]]
+    [array([0, 1]), array([2, 3])]
+    [array([4, 5]), array([6])]
     """
 
     def __init__(
@@ -140,10 +146,8 @@ class EvenDistributedSampler(DistributedSampler):
     def __len__(self) -> int:
         return len(self.share.sizes)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[np.ndarray]:
         order = (
             np.random.default_rng([self.seed, self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
         )
-        own = order[self.share.start : self.share.stop].tolist()
-        for start, stop in pairwise(np.cumsum([0, *self.share.sizes])):
-            yield own[start:stop]
+        yield from self.share.cut(order)

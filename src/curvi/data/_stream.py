@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import csr_matrix, issparse, vstack
 
 from curvi._compressed import stacked
-from curvi.data._rows import compressed_rows, dense_rows
+from curvi.data._rows import CompressedRows, dense_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,7 +156,7 @@ class RowStream:
         wanted = next(sizes, None)
         kept_rows, kept = np.empty(0, np.int64), None
         for rows, order in self._buffers():
-            block, start = self._read(rows), 0
+            block, start = self._in_memory(self._read(rows)), 0
             while wanted is not None and start + wanted - len(kept_rows) <= len(rows):
                 stop = start + wanted - len(kept_rows)
                 values = self._joined(kept, self._picked(block, order[start:stop]))
@@ -168,12 +168,15 @@ class RowStream:
                 kept = self._joined(kept, self._picked(block, order[start:]))
                 kept_rows = np.concatenate([kept_rows, rows[order[start:]]])
 
+    def _in_memory(self, block: Any) -> Any:
+        """A block that was read, as its rows are picked from it."""
+        if not issparse(block):
+            return block
+        return CompressedRows(csr_matrix(block)) if self.sparse else csr_matrix(block)
+
     def _picked(self, block: Any, rows: np.ndarray) -> Any:
         """Rows of a block in memory, dense or compressed."""
-        if not issparse(block):
-            return block[rows]
-        matrix = csr_matrix(block)
-        return compressed_rows(matrix, rows) if self.sparse else dense_rows(matrix, rows)
+        return dense_rows(block, rows) if issparse(block) else block[rows]
 
     def _joined(self, kept: Any, values: Any) -> Any:
         """Rows below those that were kept for them, if there are any."""
