@@ -1,13 +1,13 @@
 r"""Draws, densities and divergences of wrapped normals from the tangent vectors that were drawn, never from points.
 
-In float64 where the device has it; on the CPU in numpy. Lengths are multiplied by :math:`s = \sqrt{c}` where a formula
-is that of curvature -1.
+In float64 where the device has it; on the CPU in compiled passes over rows. Lengths are multiplied by
+:math:`s = \sqrt{c}` where a formula is that of curvature -1.
 """
 
 from __future__ import annotations
 
 from math import log, pi, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,21 +15,34 @@ from torch import Size, Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from curvi.distributions._arrays import enter, leave
+from curvi.distributions._arrays import repeated, row_by_row, shaped
+from curvi.distributions._carried_kernel import (
+    SCALARS,
+    density_rows,
+    divergence_rows,
+    point_gradient_rows,
+    point_rows,
+    weighted_rows,
+)
 from curvi.manifolds._device import double, library
 from curvi.manifolds._translate import Translation, carry, in_curvature, pull_back
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def log_sinhc(xp: Any, r: Any) -> Any:
+_COMPILED = frozenset({torch.float32, torch.float64})
+
+
+def log_sinhc(r: Tensor) -> Tensor:
     r""":math:`\log(\sinh r / r)` for r > 0, right to the rounding of 1 near 0."""
-    return r + xp.log(xp.expm1(-2 * r) / (-2 * r))
+    return r + torch.log(torch.expm1(-2 * r) / (-2 * r))
 
 
-def log_sinhc_slope(xp: Any, r: Any) -> Any:
+def log_sinhc_slope(r: Tensor) -> Tensor:
     r""":math:`(\coth r - 1/r) / r`, the slope of :func:`log_sinhc` divided by r; 1/3 at 0."""
     # Below the bound the quotient is that at the bound, moved by the second term of its series: right to 1e-11.
     far = r.clip(0.005)
-    return (1 / xp.tanh(far) - 1 / far) / far + (far * far - r * r) / 45
+    return (1 / torch.tanh(far) - 1 / far) / far + (far * far - r * r) / 45
 
 
 class CarriedPoint(Function):
@@ -41,29 +54,51 @@ class CarriedPoint(Function):
 
     @staticmethod
     def forward(ctx: Any, mean: Tensor, scale: Tensor, curvature: Tensor, noise: Tensor) -> Tensor:
-        xp, dtype = library(noise.device), double(noise.device)
-        root = _root(xp, curvature, dtype)
-        m, s, e = (_vectors(xp, x, noise.ndim, dtype) for x in (mean, scale, noise))
-        at = carry(xp, root * m, (root * s) * e)
-        ctx.xp, ctx.shape, ctx.curvature = xp, mean.shape, (curvature.shape, curvature.dtype)
+        ctx.shape, ctx.curvature, ctx.by_rows = mean.shape, (curvature.shape, curvature.dtype), _by_rows(noise)
+        if ctx.by_rows:
+            return _point_by_rows(ctx, mean, scale, curvature, noise)
+        dtype = double(noise.device)
+        root = curvature.detach().to(dtype).sqrt()
+        m, s, e = (_vectors(x, noise.ndim, dtype) for x in (mean, scale, noise))
+        at = carry(torch, root * m, (root * s) * e)
         if torch.compiler.is_compiling():
             ctx.save_for_backward(root, e, *at)
         else:
             ctx.kept = root, e, *at
-        return _tensor(xp, at.direction * (at.radius / root), mean.dtype)
+        return _tensor(at.direction * (at.radius / root), mean.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.by_rows:
+            return _point_gradient_by_rows(ctx, grad)
         root, e, *parts = ctx.saved_tensors if torch.compiler.is_compiling() else ctx.kept
-        xp, at = ctx.xp, Translation(*parts)
-        g = _vectors(xp, grad, grad.ndim, double(grad.device))
-        in_m, in_v = pull_back(xp, at, g)
+        at = Translation(*parts)
+        g = _vectors(grad, grad.ndim, double(grad.device))
+        in_m, in_v = pull_back(torch, at, g)
         change = None
         if ctx.needs_input_grad[2]:
-            change = _number(xp, in_curvature(at, g, in_m, in_v, root), *ctx.curvature)
-        in_mean, in_scale = (_tensor(xp, x, grad.dtype, ctx.shape) for x in (in_m, in_v * e))
+            change = _number(in_curvature(at, g, in_m, in_v, root), *ctx.curvature)
+        in_mean, in_scale = (_tensor(x, grad.dtype, ctx.shape) for x in (in_m, in_v * e))
         return in_mean, in_scale, change, None
+
+
+def _point_by_rows(ctx: Any, mean: Tensor, scale: Tensor, curvature: Tensor, noise: Tensor) -> Tensor:
+    dim, root, e = noise.shape[-1], sqrt(curvature.item()), _rows(noise, noise.shape)
+    t, kept = np.empty_like(e), np.empty((len(e), SCALARS + 3 * dim))
+    point_rows(_rows(mean, noise.shape), _rows(scale, noise.shape), e, root, t, kept)
+    ctx.kept = root, e, kept
+    return shaped(t, noise.shape).to(mean.dtype)
+
+
+def _point_gradient_by_rows(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    root, e, kept = ctx.kept
+    size = ctx.shape.numel()
+    # What is summed over draws is summed in float64.
+    in_mean, in_scale = np.zeros((2, size // e.shape[1], e.shape[1]), e.dtype if size == e.size else np.float64)
+    change = point_gradient_rows(kept, e, root, _rows(grad, grad.shape), in_mean, in_scale)
+    gradients = (shaped(x, ctx.shape).to(grad.dtype) for x in (in_mean, in_scale))
+    return *gradients, _filled(change, ctx) if ctx.needs_input_grad[2] else None, None
 
 
 class CarriedDivergence(Function):
@@ -88,43 +123,42 @@ class CarriedDivergence(Function):
     def forward(
         ctx: Any, t: Tensor, mean: Tensor, scale: Tensor, curvature: Tensor, prior_scale: Tensor, noise: Tensor
     ) -> Tensor:
-        xp, dtype = library(noise.device), double(noise.device)
-        root, bend = _root(xp, curvature, dtype), noise.shape[-1] - 1
-        y, m, s, p, e = (_vectors(xp, x, noise.ndim, dtype) for x in (t, mean, scale, prior_scale, noise))
+        ctx.by_rows, ctx.curvature = _by_rows(noise), (curvature.shape, curvature.dtype)
+        if ctx.by_rows:
+            return _by_slopes(ctx, divergence_rows, curvature, noise.shape, t, mean, scale, prior_scale, noise)
+        dtype = double(noise.device)
+        root, bend = curvature.detach().to(dtype).sqrt(), noise.shape[-1] - 1
+        y, m, s, p, e = (_vectors(x, noise.ndim, dtype) for x in (t, mean, scale, prior_scale, noise))
         v = s * e
-        far, near = _radius(xp, root, y), _radius(xp, root, v)
-        weight = bend * root**2 / (0.5 + xp.sqrt(6.25 + root**2 * (m * m + s * s).sum(0)))
+        far, near = _radius(root, y), _radius(root, v)
+        weight = bend * root**2 / (0.5 + torch.sqrt(6.25 + root**2 * (m * m + s * s).sum(0)))
         inverse = 1 / (p * p)
         excess = (s * s + y * y - v * (v + 2 * m)) * inverse
         product = (m * v).sum(0)
-        value = (0.5 * excess + xp.log(p / s)).sum(0) + bend * (log_sinhc(xp, far) - log_sinhc(xp, near))
-        ctx.xp, ctx.shapes, ctx.curvature = xp, (mean.shape, prior_scale.shape), (curvature.shape, curvature.dtype)
-        kept = root, y, m, s, p, e, v, far, near, weight, inverse, excess, product
-        if xp is np:
-            ctx.kept = kept
-        else:
-            ctx.save_for_backward(*kept)
-        return leave(xp, value - weight * product - (bend + 1) / 2).to(t.dtype)
+        value = (0.5 * excess + torch.log(p / s)).sum(0) + bend * (log_sinhc(far) - log_sinhc(near))
+        ctx.shapes = mean.shape, prior_scale.shape
+        ctx.save_for_backward(root, y, m, s, p, e, v, far, near, weight, inverse, excess, product)
+        return (value - weight * product - (bend + 1) / 2).to(t.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        xp = ctx.xp
-        root, y, m, s, p, e, v, far, near, weight, inverse, excess, product = (
-            ctx.kept if xp is np else ctx.saved_tensors
-        )
-        g, bend = enter(xp, grad, double(grad.device)), (len(e) - 1) * root**2
-        out, back = bend * log_sinhc_slope(xp, far), bend * log_sinhc_slope(xp, near)
+        if ctx.by_rows:
+            in_t, in_mean, in_scale, in_prior, change = _from_slopes(ctx, grad, ctx.needs_input_grad[3])
+            return in_t, in_mean, in_scale, change, in_prior, None
+        root, y, m, s, p, e, v, far, near, weight, inverse, excess, product = ctx.saved_tensors
+        g, bend = grad.to(root.dtype), (len(e) - 1) * root**2
+        out, back = bend * log_sinhc_slope(far), bend * log_sinhc_slope(near)
         pull = inverse + weight
         in_scale = g * (s * inverse - 1 / s - (pull * m + (inverse + back) * v) * e)
         change = in_prior = None
         if ctx.needs_input_grad[3]:
             each = ((out * far * far - back * near * near) / (2 * root**2) - weight * product) / root**2
-            change = _number(xp, g * each, *ctx.curvature)
+            change = _number(g * each, *ctx.curvature)
         if ctx.needs_input_grad[4]:
-            in_prior = _tensor(xp, g * (1 - excess) / p, grad.dtype, ctx.shapes[1])
-        in_t = _tensor(xp, (g * (inverse + out)) * y, grad.dtype)
-        in_mean, in_scale = (_tensor(xp, x, grad.dtype, ctx.shapes[0]) for x in (-g * pull * v, in_scale))
+            in_prior = _tensor(g * (1 - excess) / p, grad.dtype, ctx.shapes[1])
+        in_t = _tensor((g * (inverse + out)) * y, grad.dtype)
+        in_mean, in_scale = (_tensor(x, grad.dtype, ctx.shapes[0]) for x in (-g * pull * v, in_scale))
         return in_t, in_mean, in_scale, change, in_prior, None
 
 
@@ -138,63 +172,100 @@ class CarriedLogDensity(Function):
 
     @staticmethod
     def forward(ctx: Any, v: Tensor, scale: Tensor, curvature: Tensor) -> Tensor:
-        xp, dtype, ndim = library(v.device), double(v.device), max(v.ndim, scale.ndim)
-        root = _root(xp, curvature, dtype)
-        y, s = (_vectors(xp, x, ndim, dtype) for x in (v, scale))
+        ctx.by_rows, ctx.curvature = _by_rows(v), (curvature.shape, curvature.dtype)
+        if ctx.by_rows:
+            shape = torch.broadcast_shapes(v.shape, scale.shape)
+            return _by_slopes(ctx, density_rows, curvature, shape, v, scale)
+        dtype, ndim = double(v.device), max(v.ndim, scale.ndim)
+        root = curvature.detach().to(dtype).sqrt()
+        y, s = (_vectors(x, ndim, dtype) for x in (v, scale))
         relative = y / s
-        value = -(0.5 * relative * relative + xp.log(s)).sum(0) - len(y) / 2 * log(2 * pi)
+        value = -(0.5 * relative * relative + torch.log(s)).sum(0) - len(y) / 2 * log(2 * pi)
         ctx.save_for_backward(v, scale, curvature)
-        return leave(xp, value - (len(y) - 1) * log_sinhc(xp, _radius(xp, root, y))).to(v.dtype)
+        return (value - (len(y) - 1) * log_sinhc(_radius(root, y))).to(v.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.by_rows:
+            in_v, in_scale, change = _from_slopes(ctx, grad, ctx.needs_input_grad[2])
+            return in_v, in_scale, change
         v, scale, curvature = ctx.saved_tensors
-        xp, dtype, ndim = library(v.device), double(v.device), grad.ndim + 1
-        root, g = _root(xp, curvature, dtype), enter(xp, grad, dtype)
-        y, s = (_vectors(xp, x, ndim, dtype) for x in (v, scale))
-        r = _radius(xp, root, y)
-        slope, relative = (len(y) - 1) * log_sinhc_slope(xp, r), y / s
-        in_v = _tensor(xp, -g * (relative / s + (slope * root**2) * y), grad.dtype, v.shape)
-        in_scale = _tensor(xp, g * (relative * relative - 1) / s, grad.dtype, scale.shape)
+        dtype, ndim = double(v.device), grad.ndim + 1
+        root, g = curvature.detach().to(dtype).sqrt(), grad.to(dtype)
+        y, s = (_vectors(x, ndim, dtype) for x in (v, scale))
+        r = _radius(root, y)
+        slope, relative = (len(y) - 1) * log_sinhc_slope(r), y / s
+        in_v = _tensor(-g * (relative / s + (slope * root**2) * y), grad.dtype, v.shape)
+        in_scale = _tensor(g * (relative * relative - 1) / s, grad.dtype, scale.shape)
         change = None
         if ctx.needs_input_grad[2]:
-            change = _number(xp, -g * slope * r * r / (2 * root**2), curvature.shape, curvature.dtype)
+            change = _number(-g * slope * r * r / (2 * root**2), *ctx.curvature)
         return in_v, in_scale, change
 
 
-def _root(xp: Any, curvature: Tensor, dtype: torch.dtype) -> Any:
-    """The square root of the curvature."""
-    return sqrt(curvature.item()) if xp is np else curvature.detach().to(dtype).sqrt()
+def _by_rows(x: Tensor) -> bool:
+    """Whether compiled passes over rows compute, as on the CPU, or else operations of torch."""
+    return library(x.device) is np
 
 
-def _radius(xp: Any, root: Any, x: Any) -> Any:
+def _rows(x: Tensor, shape: Size) -> Any:
+    """What counts again and again in ``shape`` as contiguous rows, without its gradient."""
+    # numpy has no bfloat16.
+    own = x if x.dtype in _COMPILED else x.float()
+    return row_by_row(repeated(own, shape), shape[-1])
+
+
+def _by_slopes(ctx: Any, rows: Callable[..., None], curvature: Tensor, shape: Size, *arguments: Tensor) -> Tensor:
+    """One number for each row of ``shape``, by a pass that leaves the slopes in the arguments and the curvature."""
+    made = [_rows(x, shape) for x in arguments]
+    value = np.empty(shape[:-1].numel(), made[0].dtype)
+    # The noise, an argument of some, has no gradient.
+    ctx.shape, ctx.arguments = shape, [(x.shape, x.dtype) for x in arguments[:4]]
+    ctx.slopes = np.empty((len(value), len(ctx.arguments) * shape[-1] + 1))
+    rows(*made, sqrt(curvature.item()), value, ctx.slopes)
+    return shaped(value, shape[:-1]).to(arguments[0].dtype)
+
+
+def _from_slopes(ctx: Any, grad: Tensor, learned: bool) -> list[Tensor | None]:
+    """Gradients in the arguments of :func:`_by_slopes`, and in the curvature if it is learned."""
+    dim = ctx.shape[-1]
+    g = _rows(grad[..., None], Size((*grad.shape, 1)))[:, 0]
+    gradients: list[Tensor | None] = []
+    for i, (shape, dtype) in enumerate(ctx.arguments):
+        repeats = shape == ctx.shape[len(ctx.shape) - len(shape) :]
+        own = shape if repeats else ctx.shape
+        into = np.zeros((own[:-1].numel(), dim), g.dtype if own == ctx.shape else np.float64)
+        weighted_rows(g, ctx.slopes, i * dim, into)
+        made = shaped(into, own)
+        gradients.append((made if repeats else made.sum_to_size(shape)).to(dtype))
+    gradients.append(_filled(float(g @ ctx.slopes[:, -1]), ctx) if learned else None)
+    return gradients
+
+
+def _filled(value: float, ctx: Any) -> Tensor:
+    """A gradient in the curvature."""
+    shape, dtype = ctx.curvature
+    return torch.full(shape, value, dtype=dtype)
+
+
+def _radius(root: Tensor, x: Tensor) -> Tensor:
     """Lengths in units of the radius of curvature, never 0."""
-    return root * xp.sqrt((x * x).sum(0)) + 1e-30
+    return root * torch.sqrt((x * x).sum(0)) + 1e-30
 
 
-def _vectors(xp: Any, x: Tensor, ndim: int, dtype: torch.dtype) -> Any:
+def _vectors(x: Tensor, ndim: int, dtype: torch.dtype) -> Tensor:
     """Rows ``(..., dim)`` as ``(dim, ...)`` with ``ndim`` axes, in ``dtype``."""
-    if xp is np:
-        # numpy has no bfloat16.
-        values = (x.float() if x.dtype == torch.bfloat16 else x).detach().numpy()
-        vectors: Any = np.array(values.T if values.ndim < 3 else np.moveaxis(values, -1, 0), np.float64, order="C")
-    else:
-        vectors = x.detach().movedim(-1, 0).to(dtype)
+    vectors = x.detach().movedim(-1, 0).to(dtype)
     return vectors if x.ndim == ndim else vectors.reshape(x.shape[-1], *[1] * (ndim - x.ndim), *x.shape[:-1])
 
 
-def _tensor(xp: Any, vectors: Any, dtype: torch.dtype, shape: Size | None = None) -> Tensor:
+def _tensor(vectors: Tensor, dtype: torch.dtype, shape: Size | None = None) -> Tensor:
     """The inverse of :func:`_vectors`, summed to ``shape``."""
-    if xp is np:
-        turned = vectors.T if vectors.ndim < 3 else np.moveaxis(vectors, 0, -1)
-        wide = np.float64 if dtype == torch.float64 else np.float32
-        rows = torch.from_numpy(np.array(turned, wide, order="C")).to(dtype)
-    else:
-        rows = vectors.movedim(0, -1).to(dtype).contiguous()
+    rows = vectors.movedim(0, -1).to(dtype).contiguous()
     return rows if shape is None or rows.shape == shape else rows.sum_to_size(shape)
 
 
-def _number(xp: Any, values: Any, shape: Size, dtype: torch.dtype) -> Tensor:
-    """The sum of an array, in the shape of a number."""
-    return leave(xp, values).sum().to(dtype).reshape(shape)
+def _number(values: Tensor, shape: Size, dtype: torch.dtype) -> Tensor:
+    """The sum of numbers, in the shape of one."""
+    return values.sum().to(dtype).reshape(shape)

@@ -10,7 +10,13 @@ from typing import Any
 
 import torch
 
-from curvi.manifolds._kernel import Kernel, dot, drawn_back, length, root, slope_of_r_by_sinh
+from curvi.manifolds._kernel import Kernel, Passes, dot, drawn_back, length, root, slope_of_r_by_sinh
+from curvi.manifolds._rows import (
+    ball_distance_rows,
+    distance_gradient_rows,
+    from_origin_gradient_rows,
+    to_ball_rows,
+)
 
 
 def _dist(xp: Any, dtype: torch.dtype, x: Any, y: Any) -> Any:
@@ -128,9 +134,23 @@ def _transport_backward(xp: Any, *left_and_grads: Any) -> Any:
     return in_x, v - (2 * in_b) * y, share * g + in_eta * gap + in_xi * x
 
 
-DIST = Kernel(_dist, _dist_backward)
+DIST = Kernel(
+    _dist,
+    _dist_backward,
+    passes=Passes(ball_distance_rows, distance_gradient_rows, lambda size: 2 * size + 1),
+)
 LOG = Kernel(_log, _log_backward)
 EXP = Kernel(_exp, _exp_backward)
-EXP0 = Kernel(_exp0, _exp0_backward)
+EXP0 = Kernel(
+    _exp0,
+    _exp0_backward,
+    passes=Passes(
+        to_ball_rows,
+        from_origin_gradient_rows,
+        lambda size: size + 5,
+        extra=0,
+        most=lambda dtype: 1 - 4 * torch.finfo(dtype).eps,
+    ),
+)
 TO_LORENTZ = Kernel(_to_lorentz, _to_lorentz_backward)
 TRANSPORT = Kernel(_transport, _transport_backward)

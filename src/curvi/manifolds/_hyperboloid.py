@@ -18,8 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from curvi.manifolds._kernel import Kernel, dot, drawn_back, least, length, root, slope_of_r_by_sinh
+from curvi.manifolds._kernel import Kernel, Passes, dot, drawn_back, least, length, root, slope_of_r_by_sinh
 from curvi.manifolds._radial import farthest
+from curvi.manifolds._rows import (
+    distance_gradient_rows,
+    from_origin_gradient_rows,
+    hyperboloid_distance_rows,
+    to_hyperboloid_rows,
+)
 
 
 def _time(xp: Any, x: Any) -> Any:
@@ -147,8 +153,23 @@ def _transport_backward(xp: Any, *left_and_grads: Any) -> Any:
     return in_x, in_y, g + in_product * gap
 
 
-DIST = Kernel(_dist, _dist_backward, time=True)
+DIST = Kernel(
+    _dist,
+    _dist_backward,
+    time=True,
+    passes=Passes(hyperboloid_distance_rows, distance_gradient_rows, lambda size: 2 * size + 1),
+)
 LOG = Kernel(_log, _log_backward, time=True)
-EXP0 = Kernel(_exp0, _exp0_backward)
+EXP0 = Kernel(
+    _exp0,
+    _exp0_backward,
+    passes=Passes(
+        to_hyperboloid_rows,
+        from_origin_gradient_rows,
+        lambda size: size + 5,
+        extra=1,
+        most=lambda dtype: farthest(dtype, torch.float64),
+    ),
+)
 EXP = Kernel(_exp, _exp_backward, time=True)
 TRANSPORT = Kernel(_transport, _transport_backward, time=True)

@@ -1,9 +1,13 @@
-"""Formulas on points: arrays of numpy on the CPU, where its calls cost a third of those of torch, else of torch."""
+"""Formulas on points: arrays of numpy on the CPU, where its calls cost a third of those of torch, else of torch.
+
+What every training step needs has compiled passes over rows, which on the CPU cost a fraction of that again.
+"""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import cache
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +20,24 @@ from curvi.manifolds._device import is_transforming, library, working
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+
+_COMPILED = frozenset({torch.float32, torch.float64})
+
+
+class Passes(NamedTuple):
+    """A formula as compiled passes over rows on the CPU, at any curvature; see ``_rows``."""
+
+    forward: Callable[..., None]
+    """``f(root, most, *rows, made, kept)`` with rows ``(k, size)``, of which one has as many as what is made."""
+    backward: Callable[..., float]
+    """``f(root, kept, grad, *in_rows)`` adds gradients in the rows, and returns that in the curvature."""
+    kept: Callable[[int], int]
+    """From the size of a row to how many numbers are kept of each."""
+    extra: int | None = None
+    """How many numbers a result has more than a row; None if it is a number."""
+    most: Callable[[torch.dtype], float] = lambda dtype: 0.0
+    """A limit that depends on the dtype of the results."""
 
 
 class Kernel(NamedTuple):
@@ -33,6 +55,8 @@ class Kernel(NamedTuple):
     """
     time: bool = False
     """Whether the arguments begin with a time, which does not count."""
+    passes: Passes | None = None
+    """The same, compiled, where there is that."""
 
 
 def evaluate(kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor:
@@ -45,7 +69,10 @@ def evaluate(kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor
     learned = isinstance(curvature, Tensor) and curvature.requires_grad
     if torch.is_grad_enabled() and (learned or any(x.requires_grad for x in rows)):
         return _Evaluation.apply(kernel, curvature, *rows)
-    return _forward(kernel, library(rows[0].device), curvature, tuple(x.detach() for x in rows))[0]
+    xp, fixed = library(rows[0].device), tuple(x.detach() for x in rows)
+    if _by_passes(kernel, xp, fixed):
+        return _pass(kernel, curvature, fixed)[0]
+    return _forward(kernel, xp, curvature, fixed)[0]
 
 
 def dot(xp: Any, a: Any, b: Any) -> Any:
@@ -154,19 +181,79 @@ class _Evaluation(Function):
     def forward(ctx: Any, kernel: Kernel, curvature: Tensor | float, *rows: Tensor) -> Tensor:
         ctx.xp, ctx.kernel, ctx.curvature = library(rows[0].device), kernel, curvature
         ctx.shapes, ctx.dtypes = [x.shape for x in rows], [x.dtype for x in rows]
+        ctx.save_for_backward(*rows)
         fixed = curvature.detach() if isinstance(curvature, Tensor) else curvature
+        ctx.by_passes = _by_passes(kernel, ctx.xp, rows)
+        if ctx.by_passes:
+            made, ctx.root, ctx.kept = _pass(kernel, fixed, rows)
+            return made
         made, ctx.root, ctx.arguments, ctx.results, ctx.left = _forward(
             kernel, ctx.xp, fixed, tuple(x.detach() for x in rows)
         )
-        ctx.save_for_backward(*rows)
         return made
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             return _differentiable(ctx, grad)
+        if ctx.by_passes:
+            return _pass_back(ctx, grad)
         with _quiet(ctx.xp):
             return _gradients(ctx, grad)
+
+
+def _by_passes(kernel: Kernel, xp: Any, rows: tuple[Tensor, ...]) -> bool:
+    """Whether there are passes for rows whose batch shapes are one, or the end of one."""
+    if kernel.passes is None or xp is not np:
+        return False
+    shape = max((x.shape for x in rows), key=len)
+    return len(rows) == 1 or all(x.shape == shape[len(shape) - x.ndim :] for x in rows)
+
+
+def _pass(kernel: Kernel, curvature: Tensor | float, rows: tuple[Tensor, ...]) -> tuple[Tensor, float, Any]:
+    """The results of the compiled passes, the root of the curvature, and what the gradient needs."""
+    passes: Any = kernel.passes
+    dtype, root = rows[0].dtype, float(curvature) ** 0.5
+    arrays = [_as_rows(x) for x in rows]
+    shape = max((x.shape for x in rows), key=len)
+    size = shape[-1]
+    made_shape = shape[:-1] if passes.extra is None else (*shape[:-1], size + passes.extra)
+    n = prod(shape[:-1])
+    made = np.empty(n if passes.extra is None else (n, made_shape[-1]), arrays[0].dtype)
+    kept = np.empty((n, passes.kept(size)))
+    passes.forward(root, passes.most(dtype), *arrays, made, kept)
+    return torch.from_numpy(made).view(made_shape).to(dtype), root, kept
+
+
+def _pass_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """As :func:`_gradients`, by the compiled passes."""
+    passes, n = ctx.kernel.passes, len(ctx.kept)
+    g = np.ascontiguousarray(_as_array(grad)).reshape(n if passes.extra is None else (n, grad.shape[-1]))
+    into = []
+    for shape in ctx.shapes:
+        k = prod(shape[:-1])
+        # What is summed is summed in float64.
+        into.append(np.zeros((k, shape[-1]), g.dtype if k == n else np.float64))
+    change = passes.backward(ctx.root, ctx.kept, g, *into)
+    rows = [
+        torch.from_numpy(values).view(shape).to(dtype) if needed else None
+        for needed, values, shape, dtype in zip(ctx.needs_input_grad[2:], into, ctx.shapes, ctx.dtypes, strict=True)
+    ]
+    in_curvature = None
+    if ctx.needs_input_grad[1]:
+        in_curvature = torch.full_like(ctx.curvature, change)
+    return None, in_curvature, *rows
+
+
+def _as_rows(x: Tensor) -> np.ndarray:
+    """Rows ``(..., size)`` as contiguous ``(n, size)``."""
+    values = np.ascontiguousarray(_as_array(x))
+    return values if values.ndim == 2 else values.reshape(prod(values.shape[:-1]), x.shape[-1])
+
+
+def _as_array(x: Tensor) -> np.ndarray:
+    """A tensor as an array of numbers that can be compiled for."""
+    return (x if x.dtype in _COMPILED else x.float()).detach().numpy()
 
 
 def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

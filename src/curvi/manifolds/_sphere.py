@@ -11,7 +11,8 @@ from torch import Tensor
 
 from curvi.manifolds._base import Manifold, as_times, checked_dim, checked_weights, contains_finite
 from curvi.manifolds._curvature import Curvature
-from curvi.manifolds._kernel import Kernel, dot, evaluate
+from curvi.manifolds._kernel import Kernel, Passes, dot, evaluate, root
+from curvi.manifolds._rows import angle_rows, distance_gradient_rows
 
 
 class Sphere(Manifold, name="sphere"):
@@ -217,10 +218,30 @@ def _direction_backward(xp: Any, y: Any, by_length: Any, g: Any) -> Any:
 _DIRECTION = Kernel(_direction, _direction_backward)
 
 
+def _angle_between(xp: Any, dtype: torch.dtype, x: Any, y: Any) -> Any:
+    gap, total = x - y, x + y
+    near, far = root(xp, dot(xp, gap, gap)), root(xp, dot(xp, total, total))
+    return (2 * xp.arctan2(near, far),), (gap, total, near, far)
+
+
+def _angle_backward(xp: Any, gap: Any, total: Any, near: Any, far: Any, g: Any) -> Any:
+    g = 2 * g / (near * near + far * far)
+    # At 0 and pi, where the angle has an edge, its gradient is 0.
+    by_near = xp.where(near > 0, g * far / xp.where(near > 0, near, 1.0), 0.0) * gap
+    by_far = xp.where(far > 0, g * near / xp.where(far > 0, far, 1.0), 0.0) * total
+    return by_near - by_far, -by_near - by_far
+
+
+_ANGLE = Kernel(
+    _angle_between,
+    _angle_backward,
+    passes=Passes(angle_rows, distance_gradient_rows, lambda size: 2 * size + 1),
+)
+
+
 def _angle(x: Tensor, y: Tensor) -> Tensor:
     """The angle between unit rows, as accurate at 0 and at pi as in between."""
-    near, far = torch.linalg.vector_norm(x - y, dim=-1), torch.linalg.vector_norm(x + y, dim=-1)
-    return 2 * torch.atan2(near, far)
+    return evaluate(_ANGLE, 1.0, x, y)
 
 
 def _occurs(rare: Tensor) -> bool:
