@@ -9,7 +9,7 @@ from numba import njit
 
 from curvi._threads import arrays, claim, row_loop
 from curvi.likelihoods._elementary import FLOOR, ONE, SUMS, exp, exponentials, log1p, log_quotient
-from curvi.likelihoods._row_kernel import COUNTS, settled
+from curvi.likelihoods._row_kernel import COUNTS, N_WORK, settled
 
 _ZERO = np.float32(0)
 # A logarithm of the probability of a count of 0, where there is none.
@@ -31,6 +31,7 @@ def _row(
     pull: Any,
     slope: Any,
     gate: Any,
+    work: Any,
 ) -> float:
     """The log-likelihood of a row of counts, of which ``present`` are above 0; its gradients are written beside.
 
@@ -69,7 +70,7 @@ def _row(
         slope[j] = -gap / t[j] - slope[j] * kept[j]
         pull[j] = gap
         force += gap
-    return settled(counts, present, t, share, scale, total, force, pull, slope) - np.float64(absent)
+    return settled(counts, present, t, share, scale, total, force, pull, slope, work) - np.float64(absent)
 
 
 @njit(error_model="numpy")
@@ -92,7 +93,7 @@ def _rows(
     counts = np.zeros(n_features, np.float32)
     share, kept = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
     pull, slope = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
-    gate = np.empty(n_features, np.float32)
+    gate, work = np.empty(n_features, np.float32), np.empty((N_WORK, n_features))
     for i in range(first, stop):
         begin, end = starts[i % n], starts[i % n + 1]
         present = columns[begin:end]
@@ -100,7 +101,7 @@ def _rows(
         if len(in_raw):
             pull, slope, gate = in_raw[i], in_theta[i], in_logits[i]
         t, zeros = theta[i % len(theta)], logits[i % len(logits)]
-        value[i] = _row(raw[i], size[i % n], t, zeros, counts, present, share, kept, pull, slope, gate)
+        value[i] = _row(raw[i], size[i % n], t, zeros, counts, present, share, kept, pull, slope, gate, work)
         counts[present] = 0
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from torch import nn
 
+from curvi.nn._dropout import Dropout
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -89,5 +91,5 @@ class Style(NamedTuple):
     def _steps(self, norm: nn.Module | None, dropout_rate: float) -> nn.Sequential:
         steps = [norm, self.act()] if self.norm_first else [self.act(), norm]
         if dropout_rate > 0:
-            steps.append(nn.Dropout(dropout_rate))
+            steps.append(Dropout(dropout_rate))
         return nn.Sequential(*(step for step in steps if step is not None))

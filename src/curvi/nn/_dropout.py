@@ -1,0 +1,71 @@
+"""Dropout whose mask is made by a compiled loop, where drawing it by torch would cost more than the layer before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor, nn
+
+from curvi._threads import arrays, claim, row_loop
+
+# The generator SplitMix64: a step and two multipliers (Steele, Lea and Flood 2014).
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+# Of its 64 bits the upper 53 are a uniform number.
+_UNIT = 2.0**-53
+
+
+@njit(error_model="numpy")
+def _uniform(seed: Any, at: Any) -> Any:
+    """The number ``at`` of a sequence, from 0 to below 1."""
+    z = seed + (at + np.uint64(1)) * _STEP
+    z = (z ^ (z >> np.uint64(30))) * _FIRST
+    z = (z ^ (z >> np.uint64(27))) * _SECOND
+    z = z ^ (z >> np.uint64(31))
+    return np.float64(np.int64(z >> np.uint64(11))) * _UNIT
+
+
+_take = arrays("int64 1", "float64 1", "float32 2")
+
+
+@row_loop(chunk=16)
+def _fill(table: Any) -> None:
+    """Fill a mask, float32 ``(n, width)``, from a seed and the share of zeros; the rest keeps the sum as it was."""
+    seed, share, mask = _take(table)
+    lost = share[0]
+    kept = np.float32(1.0 / (1.0 - lost))
+    width = mask.shape[1]
+    first, stop = claim(table)
+    while first < stop:
+        for i in range(first, stop):
+            row = mask[i]
+            for j in range(width):
+                row[j] = kept if _uniform(np.uint64(seed[0]), np.uint64(i * width + j)) >= lost else np.float32(0)
+        first, stop = claim(table)
+
+
+class Dropout(nn.Dropout):
+    """Set units to 0 in training, each with probability ``p``, and scale the others by ``1 / (1 - p)``.
+
+    The same as :class:`torch.nn.Dropout`. In float32 on a CPU torch's generator gives the seed of the mask only, so
+    that the mask does not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Dropout(0.5)(torch.ones(2, 5)).unique().tolist() in ([0.0, 2.0], [0.0], [2.0])
+    True
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Rows ``(n, width)`` with units set to 0; in evaluation the rows themselves."""
+        at_hand = input.is_cpu and input.dtype == torch.float32 and input.ndim == 2
+        if not (at_hand and self.training and 0 < self.p < 1):
+            return super().forward(input)
+        mask = torch.empty(input.shape)
+        seed = torch.randint(2**63 - 1, (1,))
+        _fill(len(mask), seed, torch.tensor([self.p], dtype=torch.float64), mask)
+        return input * mask
