@@ -61,23 +61,25 @@ def stacked(upper: Tensor, lower: Tensor) -> Tensor:
     return compressed(starts, columns, values, upper.shape[1])
 
 
-@compiled(nogil=True)
+@compiled(nogil=True, fastmath={"reassoc"})
 def _sum(starts: Any, values: Any, out: Any) -> None:
     for i in range(len(out)):
-        total = 0.0
-        for k in range(starts[i], starts[i + 1]):
-            total += values[k]
-        out[i] = total
+        # A part that begins at 0 is summed many entries at a time.
+        row, total = values[starts[i] : starts[i + 1]], 0.0
+        for k in range(len(row)):
+            total += row[k]
+        out[i, 0] = total
 
 
 def row_sums(x: Tensor) -> Tensor:
-    """The sum of each of the compressed rows, ``(n,)``; on the processor, as exact as double precision."""
-    starts, _, values = parts_of(x)
+    """The sum of each of the compressed rows, ``(n, 1)``; on the processor, as exact as double precision."""
     if not x.is_cpu:
-        return torch.segment_reduce(values, "sum", offsets=starts.long(), initial=0)
-    out = values.new_empty(len(starts) - 1)
-    _sum(starts.numpy(), values.numpy(), out.numpy())
-    return out
+        starts, _, values = parts_of(x)
+        return torch.segment_reduce(values, "sum", offsets=starts.long(), initial=0)[:, None]
+    entries = x.values().numpy()
+    out = np.empty((x.shape[0], 1), entries.dtype)
+    _sum(x.crow_indices().numpy(), entries, out)
+    return torch.from_numpy(out)
 
 
 @compiled(nogil=True)

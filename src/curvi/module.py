@@ -164,7 +164,7 @@ class VAE(BaseModuleClass):
         else:
             # Minified data have no X, data modules need have nothing else.
             cells = next(values for values in tensors.values() if values is not None)
-            levels = torch.empty(cells.shape[0], 0, dtype=torch.int64, device=cells.device)
+            levels = torch.empty((cells.shape[0], 0), dtype=torch.int64, device=cells.device)
         return {"levels": levels, "continuous": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)}
 
     def _get_inference_input(self, tensors: dict[str, Tensor], *, full_forward_pass: bool = True) -> dict[str, Any]:

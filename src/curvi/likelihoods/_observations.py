@@ -52,7 +52,7 @@ class Counts(Observations):
 
     def size_factor(self, x: Tensor) -> Tensor:
         """The total count of each cell."""
-        return row_sums(x)[:, None] if is_compressed(x) else x.sum(-1, keepdim=True)
+        return row_sums(x) if is_compressed(x) else x.sum(-1, keepdim=True)
 
     def check(self, x: Any, likelihood: str, first_row: int) -> None:
         """Raise unless all entries are counts and no cell is empty."""
