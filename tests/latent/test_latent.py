@@ -158,7 +158,7 @@ def test_one_pass_over_codes_gives_what_operations_of_torch_give(scale, dtype, b
     code[3, :4, :-1] = 0.0
     code[4, 0, 0], code[4, 1, :-1] = float("nan"), float("nan")
     code.requires_grad_()
-    passed, known = space(code), space._by_operations(code)
+    passed, known = space(code), space._by_operations(code, None)
     results = (passed.loc, passed.concentration)
     weights = [torch.randn_like(result) for result in known]
     gradients = [torch.autograd.grad(made, code, weights)[0] for made in (results, known)]

@@ -15,7 +15,7 @@ from torch import Size, Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from curvi.distributions._arrays import repeated, row_by_row, shaped
+from curvi.distributions._arrays import broadcast, flat, repeated, row_by_row, shaped
 from curvi.distributions._carried_kernel import (
     SCALARS,
     density_rows,
@@ -88,7 +88,7 @@ def _point_by_rows(ctx: Any, mean: Tensor, scale: Tensor, curvature: Tensor, noi
     t, kept = np.empty_like(e), np.empty((len(e), SCALARS + 3 * dim))
     point_rows(_rows(mean, noise.shape), _rows(scale, noise.shape), e, root, t, kept)
     ctx.kept = root, e, kept
-    return shaped(t, noise.shape).to(mean.dtype)
+    return _in_dtype(shaped(t, noise.shape), mean.dtype)
 
 
 def _point_gradient_by_rows(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -97,7 +97,7 @@ def _point_gradient_by_rows(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]
     # What is summed over draws is summed in float64.
     in_mean, in_scale = np.zeros((2, size // e.shape[1], e.shape[1]), e.dtype if size == e.size else np.float64)
     change = point_gradient_rows(kept, e, root, _rows(grad, grad.shape), in_mean, in_scale)
-    gradients = (shaped(x, ctx.shape).to(grad.dtype) for x in (in_mean, in_scale))
+    gradients = (_in_dtype(shaped(x, ctx.shape), grad.dtype) for x in (in_mean, in_scale))
     return *gradients, _filled(change, ctx) if ctx.needs_input_grad[2] else None, None
 
 
@@ -115,13 +115,13 @@ class CarriedDivergence(Function):
     The closed divergence takes the place of terms whose expectation it is. The last term, whose expectation is 0, takes
     away most of the noise that is left, with :math:`w` about :math:`\ell'(r) / r` where points are expected.
 
-    Inputs are ``t`` and ``noise (*sample_shape, ..., dim)``, ``mean`` and ``scale (..., dim)``, the curvature and
+    Inputs are ``t`` and ``noise (*sample_shape, ..., dim)``, ``mean`` and ``scale (..., dim)``, the curvature, and
     ``prior_scale``, which broadcasts against ``scale``.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, t: Tensor, mean: Tensor, scale: Tensor, curvature: Tensor, prior_scale: Tensor, noise: Tensor
+        ctx: Any, t: Tensor, mean: Tensor, scale: Tensor, prior_scale: Tensor, curvature: Tensor, noise: Tensor
     ) -> Tensor:
         ctx.by_rows, ctx.curvature = _by_rows(noise), (curvature.shape, curvature.dtype)
         if ctx.by_rows:
@@ -144,22 +144,21 @@ class CarriedDivergence(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.by_rows:
-            in_t, in_mean, in_scale, in_prior, change = _from_slopes(ctx, grad, ctx.needs_input_grad[3])
-            return in_t, in_mean, in_scale, change, in_prior, None
+            return *_from_slopes(ctx, grad), None
         root, y, m, s, p, e, v, far, near, weight, inverse, excess, product = ctx.saved_tensors
         g, bend = grad.to(root.dtype), (len(e) - 1) * root**2
         out, back = bend * log_sinhc_slope(far), bend * log_sinhc_slope(near)
         pull = inverse + weight
         in_scale = g * (s * inverse - 1 / s - (pull * m + (inverse + back) * v) * e)
         change = in_prior = None
-        if ctx.needs_input_grad[3]:
+        if ctx.needs_input_grad[4]:
             each = ((out * far * far - back * near * near) / (2 * root**2) - weight * product) / root**2
             change = _number(g * each, *ctx.curvature)
-        if ctx.needs_input_grad[4]:
+        if ctx.needs_input_grad[3]:
             in_prior = _tensor(g * (1 - excess) / p, grad.dtype, ctx.shapes[1])
         in_t = _tensor((g * (inverse + out)) * y, grad.dtype)
         in_mean, in_scale = (_tensor(x, grad.dtype, ctx.shapes[0]) for x in (-g * pull * v, in_scale))
-        return in_t, in_mean, in_scale, change, in_prior, None
+        return in_t, in_mean, in_scale, in_prior, change, None
 
 
 class CarriedLogDensity(Function):
@@ -174,7 +173,7 @@ class CarriedLogDensity(Function):
     def forward(ctx: Any, v: Tensor, scale: Tensor, curvature: Tensor) -> Tensor:
         ctx.by_rows, ctx.curvature = _by_rows(v), (curvature.shape, curvature.dtype)
         if ctx.by_rows:
-            shape = torch.broadcast_shapes(v.shape, scale.shape)
+            shape = broadcast(v.shape, scale.shape)
             return _by_slopes(ctx, density_rows, curvature, shape, v, scale)
         dtype, ndim = double(v.device), max(v.ndim, scale.ndim)
         root = curvature.detach().to(dtype).sqrt()
@@ -188,8 +187,7 @@ class CarriedLogDensity(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.by_rows:
-            in_v, in_scale, change = _from_slopes(ctx, grad, ctx.needs_input_grad[2])
-            return in_v, in_scale, change
+            return tuple(_from_slopes(ctx, grad))
         v, scale, curvature = ctx.saved_tensors
         dtype, ndim = double(v.device), grad.ndim + 1
         root, g = curvature.detach().to(dtype).sqrt(), grad.to(dtype)
@@ -224,23 +222,32 @@ def _by_slopes(ctx: Any, rows: Callable[..., None], curvature: Tensor, shape: Si
     ctx.shape, ctx.arguments = shape, [(x.shape, x.dtype) for x in arguments[:4]]
     ctx.slopes = np.empty((len(value), len(ctx.arguments) * shape[-1] + 1))
     rows(*made, sqrt(curvature.item()), value, ctx.slopes)
-    return shaped(value, shape[:-1]).to(arguments[0].dtype)
+    return _in_dtype(shaped(value, shape[:-1]), arguments[0].dtype)
 
 
-def _from_slopes(ctx: Any, grad: Tensor, learned: bool) -> list[Tensor | None]:
-    """Gradients in the arguments of :func:`_by_slopes`, and in the curvature if it is learned."""
-    dim = ctx.shape[-1]
-    g = _rows(grad[..., None], Size((*grad.shape, 1)))[:, 0]
+def _from_slopes(ctx: Any, grad: Tensor) -> list[Tensor | None]:
+    """Gradients in the arguments of :func:`_by_slopes`, and in the curvature, as far as they are needed."""
+    dim, wide = ctx.shape[-1], grad if grad.dtype in _COMPILED else grad.float()
+    g = flat(wide)
     gradients: list[Tensor | None] = []
     for i, (shape, dtype) in enumerate(ctx.arguments):
+        if not ctx.needs_input_grad[i]:
+            gradients.append(None)
+            continue
         repeats = shape == ctx.shape[len(ctx.shape) - len(shape) :]
         own = shape if repeats else ctx.shape
+        # What is summed is summed in float64.
         into = np.zeros((own[:-1].numel(), dim), g.dtype if own == ctx.shape else np.float64)
         weighted_rows(g, ctx.slopes, i * dim, into)
         made = shaped(into, own)
-        gradients.append((made if repeats else made.sum_to_size(shape)).to(dtype))
-    gradients.append(_filled(float(g @ ctx.slopes[:, -1]), ctx) if learned else None)
-    return gradients
+        gradients.append(_in_dtype(made if repeats else made.sum_to_size(shape), dtype))
+    learned = ctx.needs_input_grad[len(gradients)]
+    return [*gradients, _filled(float(g @ ctx.slopes[:, -1]), ctx) if learned else None]
+
+
+def _in_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
+    # To ask costs less than to convert in vain.
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 def _filled(value: float, ctx: Any) -> Tensor:

@@ -158,6 +158,7 @@ def divergence_rows(
             slopes[i],
         )
         total = far = near = spread = product = 0.0
+        ratio = 1.0
         for c in range(dim):
             m_c, s_c, p_c, y_c = np.float64(m[c]), np.float64(s[c]), np.float64(p[c]), np.float64(y[c])
             v_c = s_c * e[c]
@@ -165,12 +166,17 @@ def divergence_rows(
             near += v_c * v_c
             spread += m_c * m_c + s_c * s_c
             product += m_c * v_c
-            excess = (s_c * s_c + y_c * y_c - v_c * (v_c + 2 * m_c)) / (p_c * p_c)
-            total += 0.5 * excess + log(p_c / s_c)
-            slope[3 * dim + c] = (1 - excess) / p_c
+            by_p = 1 / p_c
+            excess = (s_c * s_c + y_c * y_c - v_c * (v_c + 2 * m_c)) * by_p * by_p
+            total += 0.5 * excess
+            slope[3 * dim + c] = (1 - excess) * by_p
+            ratio *= p_c / s_c
+            if not 1e-100 < ratio < 1e100:
+                # Taken into the sum of logarithms before it overflows.
+                total, ratio = total + log(ratio), 1.0
         far, near = root * sqrt(far) + 1e-30, root * sqrt(near) + 1e-30
         weight = bend * root**2 / (0.5 + sqrt(6.25 + root**2 * spread))
-        value[i] = total + bend * (_log_sinhc(far) - _log_sinhc(near)) - weight * product - dim / 2
+        value[i] = total + log(ratio) + bend * (_log_sinhc(far) - _log_sinhc(near)) - weight * product - dim / 2
         out, back = bend * root**2 * _log_sinhc_slope(far), bend * root**2 * _log_sinhc_slope(near)
         for c in range(dim):
             m_c, s_c, e_c, inverse = np.float64(m[c]), np.float64(s[c]), np.float64(e[c]), 1 / (np.float64(p[c]) ** 2)

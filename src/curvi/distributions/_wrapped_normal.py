@@ -327,7 +327,7 @@ def _wrapped_wrapped(q: WrappedNormal, p: WrappedNormal) -> Tensor:
     samples = noise.ndim - q.scale.ndim
     shape = broadcast(q.batch_shape, p.batch_shape)
     if p._around_origin and shape == q.batch_shape:
-        kl = CarriedDivergence.apply(t, q.tangent_loc, q.scale, curvature, p.scale, noise)
+        kl = CarriedDivergence.apply(t, q.tangent_loc, q.scale, p.scale, curvature, noise)
     else:
         kl = CarriedLogDensity.apply(q.scale * noise.to(q.scale.dtype), q.scale, curvature)
         # The squares of the noise have a known mean.

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import log, prod
+from math import log
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Size, Tensor
-from torch.autograd import Function
 from torch.nn import functional
 
 from curvi.distributions import HypersphericalUniform, PowerSpherical, VonMisesFisher, Zonal
 from curvi.latent._base import LatentSpace, named_parameters
+from curvi.latent._codes import Array, parameters_of
 from curvi.latent._spherical_kernel import code_gradient_rows, code_rows
 from curvi.manifolds import Sphere
-from curvi.manifolds._device import library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +27,6 @@ _LOG_CONCENTRATION_RANGE = (log(1e-4), log(1e7))
 
 # That of the original scPhere.
 _MOST = 1e4
-_COMPILED = frozenset({torch.float32, torch.float64})
 
 
 def _exponential(raw: Tensor, start: float) -> Tensor:
@@ -97,15 +95,27 @@ class SphericalLatent(LatentSpace[Directed], ABC):
 
     def forward(self, raw: Tensor) -> Directed:
         """The posterior of raw codes ``(..., dim + 2)``."""
-        if raw.shape[-1] == self.n_params and library(raw.device) is np and raw.dtype in _COMPILED:
-            return self._posterior(*_Codes.apply(raw, self))
-        return self._posterior(*self._by_operations(raw))
+        return self._posterior(*parameters_of(self, raw))
 
-    def _by_operations(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean directions ``(..., dim + 1)`` and concentrations ``(...)`` by operations that torch differentiates."""
+    def _by_operations(self, raw: Tensor, curvature: Tensor | None) -> tuple[Tensor, Tensor]:
         direction, size = raw.split([self.n_params - 1, 1], dim=-1)
         concentration = _SCALES[self.concentration_scale](size.squeeze(-1), self.initial_concentration)
         return self.manifold.project(direction), concentration
+
+    def _by_rows(self, raw: Array) -> tuple[Array, Array, Any]:
+        n, m = len(raw), self.n_params - 1
+        loc, concentration = np.empty((n, m), raw.dtype), np.empty(n, raw.dtype)
+        by_length, slope = np.empty((2, n))
+        logarithmic = self.concentration_scale == "log"
+        start = log(self.initial_concentration) if logarithmic else 1.0
+        low, high = _LOG_CONCENTRATION_RANGE if logarithmic else (1.0, _MOST)
+        code_rows(raw, logarithmic, start, low, high, loc, concentration, by_length, slope)
+        return loc, concentration, (by_length, slope)
+
+    def _back_by_rows(self, first: Array, kept: Any, in_first: Array, in_second: Array) -> tuple[Array, float]:
+        in_raw = np.empty((len(first), self.n_params), in_first.dtype)
+        code_gradient_rows(first, *kept, in_first, in_second[:, 0], in_raw)
+        return in_raw, 0.0
 
     def prior(self, batch_shape: Size = Size()) -> HypersphericalUniform:
         """The uniform distribution on the sphere."""
@@ -130,44 +140,6 @@ class SphericalLatent(LatentSpace[Directed], ABC):
     def coordinates(self, z: Tensor) -> Tensor:
         """The unit rows ``(..., dim + 1)`` times the radius."""
         return self.manifold.scaled(z)
-
-
-class _Codes(Function):
-    """Mean directions and concentrations of raw codes on the CPU, in one pass."""
-
-    @staticmethod
-    def forward(ctx: Any, raw: Tensor, space: SphericalLatent[Any]) -> tuple[Tensor, Tensor]:
-        rows = _rows(raw)
-        n, m = rows.shape[0], rows.shape[1] - 1
-        loc, concentration = np.empty((n, m), rows.dtype), np.empty(n, rows.dtype)
-        by_length, slope = np.empty((2, n))
-        logarithmic = space.concentration_scale == "log"
-        start = log(space.initial_concentration) if logarithmic else 1.0
-        low, high = _LOG_CONCENTRATION_RANGE if logarithmic else (1.0, _MOST)
-        code_rows(rows, logarithmic, start, low, high, loc, concentration, by_length, slope)
-        ctx.space, ctx.by_length, ctx.slope = space, by_length, slope
-        made = torch.from_numpy(loc).view(*raw.shape[:-1], m)
-        ctx.save_for_backward(raw, made)
-        return made, torch.from_numpy(concentration).view(raw.shape[:-1])
-
-    @staticmethod
-    def backward(ctx: Any, in_loc: Tensor, in_concentration: Tensor) -> tuple[Tensor, None]:
-        raw, loc = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            # Gradients that have gradients.
-            known = ctx.space._by_operations(raw)
-            (in_raw,) = torch.autograd.grad(known, raw, (in_loc, in_concentration), create_graph=True)
-            return in_raw, None
-        gradients = _rows(in_loc), in_concentration.numpy().ravel()
-        in_rows = np.empty((len(ctx.slope), raw.shape[-1]), gradients[0].dtype)
-        code_gradient_rows(_rows(loc), ctx.by_length, ctx.slope, *gradients, in_rows)
-        return torch.from_numpy(in_rows).view(raw.shape), None
-
-
-def _rows(x: Tensor) -> np.ndarray[Any, Any]:
-    """Rows ``(..., size)`` as contiguous ``(n, size)``."""
-    values = np.ascontiguousarray(x.detach().numpy())
-    return values if values.ndim == 2 else values.reshape(prod(values.shape[:-1]), values.shape[-1])
 
 
 class VonMisesFisherLatent(SphericalLatent[VonMisesFisher], name="vmf"):

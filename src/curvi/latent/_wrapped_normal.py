@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC
-from math import log
+from math import log, sqrt
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Size, Tensor, nn
+from torch.autograd import Function
 from torch.nn import functional
 
-from curvi.distributions import WrappedNormal, tangent_coordinates
+from curvi.distributions import WrappedNormal
+from curvi.distributions._wrapped_normal import known_coordinates
 from curvi.latent._base import LatentSpace, named_parameters
+from curvi.latent._codes import Array, is_compiled, parameters_of, rows
+from curvi.latent._hyperbolic_kernel import code_gradient_rows, code_rows, height_gradient_rows, height_rows
 from curvi.manifolds import Lorentz, Poincare
+from curvi.manifolds._hyperboloid import EXP0
 from curvi.manifolds._kernel import Kernel, dot, evaluate
-from curvi.manifolds._radial import asinh
+from curvi.manifolds._radial import asinh, farthest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,10 +86,26 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
 
     def forward(self, raw: Tensor) -> WrappedNormal:
         """The posterior of raw codes ``(..., 2 dim)``."""
-        code, log_variance = raw.chunk(2, dim=-1)
-        mean = evaluate(_WITHIN_REACH, self.manifold.curvature, code)
-        scale = torch.sqrt(torch.exp(log_variance.clamp_max(_LOG_VARIANCE_LIMIT)) + _VARIANCE_FLOOR)
+        mean, scale = parameters_of(self, raw, self.manifold.curvature)
         return self.posterior({"tangent_loc": mean, "scale": scale})
+
+    def _by_operations(self, raw: Tensor, curvature: Tensor | None) -> tuple[Tensor, Tensor]:
+        code, log_variance = raw.chunk(2, dim=-1)
+        mean = evaluate(_WITHIN_REACH, self.manifold.curvature if curvature is None else curvature, code)
+        scale = torch.sqrt(torch.exp(log_variance.clamp_max(_LOG_VARIANCE_LIMIT)) + _VARIANCE_FLOOR)
+        return mean, scale
+
+    def _by_rows(self, raw: Array) -> tuple[Array, Array, Any]:
+        bend = self.manifold.curvature.item() / _REACH**2
+        mean, scale = np.empty((2, len(raw), self.manifold.dim), raw.dtype)
+        share, slope = np.empty(len(raw)), np.empty(scale.shape)
+        code_rows(raw, bend, _LOG_VARIANCE_LIMIT, _VARIANCE_FLOOR, mean, scale, share, slope)
+        return mean, scale, (share, slope, bend)
+
+    def _back_by_rows(self, first: Array, kept: Any, in_first: Array, in_second: Array) -> tuple[Array, float]:
+        in_raw = np.empty((len(first), self.n_params), in_first.dtype)
+        change = code_gradient_rows(first, *kept, in_first, in_second, in_raw)
+        return in_raw, change / _REACH**2
 
     def prior(self, batch_shape: Size = Size()) -> WrappedNormal:
         """The wrapped normal distribution of scale 1 at the origin."""
@@ -109,12 +131,70 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
 
     def coordinates(self, z: Tensor) -> Tensor:
         """Tangent coordinates at the origin and distances to the hyperplanes, ``(..., n_coordinates)``."""
-        tangent = tangent_coordinates(self.manifold, z)
+        tangent = known_coordinates(self.manifold, z)
         if len(self.hyperplanes) == 0:
-            return tangent
-        radius = self.manifold.radius
-        height = functional.linear(self.manifold.to_lorentz(z), self.hyperplanes / radius)
-        return torch.cat([tangent, radius * asinh(height)], -1)
+            return self.manifold.log0(z) if tangent is None else tangent
+        if tangent is not None and is_compiled(tangent) and tangent.dtype == self.hyperplanes.dtype:
+            return _Coordinates.apply(tangent, self.hyperplanes, self.manifold.curvature)
+        return _coordinates(
+            self.manifold.log0(z) if tangent is None else tangent,
+            self.manifold.to_lorentz(z),
+            self.hyperplanes,
+            self.manifold.radius,
+        )
+
+
+def _coordinates(tangent: Tensor, points: Tensor, hyperplanes: Tensor, radius: Tensor | float) -> Tensor:
+    """Tangent coordinates, and the distances of points ``(..., dim + 1)`` of the hyperboloid to hyperplanes."""
+    height = functional.linear(points, hyperplanes / radius)
+    return torch.cat([tangent, radius * asinh(height)], -1)
+
+
+class _Coordinates(Function):
+    """Coordinates for the decoder from tangent coordinates ``(..., dim)`` alone, in compiled passes over rows."""
+
+    @staticmethod
+    def forward(ctx: Any, tangent: Tensor, hyperplanes: Tensor, curvature: Tensor) -> Tensor:
+        t, planes, root = rows(tangent), rows(hyperplanes), sqrt(curvature.item())
+        (n, dim), count = t.shape, len(planes)
+        points, heights = np.empty((n, dim + 1), t.dtype), np.empty((n, count), t.dtype)
+        height_rows(t, planes, root, farthest(tangent.dtype, torch.float64), points, heights)
+        made = np.empty((n, dim + count), t.dtype)
+        made[:, :dim] = t
+        np.arcsinh(heights, out=made[:, dim:])
+        if root != 1:
+            made[:, dim:] /= root
+        ctx.kept = root, points, heights
+        ctx.save_for_backward(tangent, hyperplanes, curvature)
+        return torch.from_numpy(made).view(*tangent.shape[:-1], dim + count)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        tangent, hyperplanes, curvature = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _Coordinates._differentiable(ctx, grad)
+        root, points, heights = ctx.kept
+        t, g = rows(tangent), rows(grad)
+        in_t = np.empty_like(t)
+        most = farthest(tangent.dtype, torch.float64)
+        in_columns, total = height_gradient_rows(t, rows(hyperplanes), root, most, points, heights, g, in_t)
+        in_planes = torch.from_numpy(np.ascontiguousarray(in_columns.T))
+        in_curvature = None
+        if ctx.needs_input_grad[2]:
+            # In units of the radius of curvature the function does not depend on it.
+            by_radius = (g[:, t.shape[1] :] * np.arcsinh(heights)).sum() - root * total
+            in_curvature = torch.full_like(curvature, -by_radius / (2 * root**3))
+        return torch.from_numpy(in_t).view(tangent.shape), in_planes, in_curvature
+
+    @staticmethod
+    def _differentiable(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients that have gradients."""
+        tangent, hyperplanes, curvature = ctx.saved_tensors
+        points = evaluate(EXP0, curvature, tangent)
+        made = _coordinates(tangent, points, hyperplanes, curvature**-0.5)
+        inputs = [x for x, needed in zip(ctx.saved_tensors, ctx.needs_input_grad, strict=True) if needed]
+        gradients = iter(torch.autograd.grad(made, inputs, grad, create_graph=True))
+        return tuple(next(gradients) if needed else None for needed in ctx.needs_input_grad)
 
 
 class LorentzLatent(WrappedNormalLatent, name="lorentz"):

@@ -222,7 +222,8 @@ def _pass(kernel: Kernel, curvature: Tensor | float, rows: tuple[Tensor, ...]) -
     made = np.empty(n if passes.extra is None else (n, made_shape[-1]), arrays[0].dtype)
     kept = np.empty((n, passes.kept(size)))
     passes.forward(root, passes.most(dtype), *arrays, made, kept)
-    return torch.from_numpy(made).view(made_shape).to(dtype), root, kept
+    result = torch.from_numpy(made if made.ndim == len(made_shape) else made.reshape(made_shape))
+    return result if result.dtype == dtype else result.to(dtype), root, kept
 
 
 def _pass_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
