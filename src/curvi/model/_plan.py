@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scvi.train import TrainingPlan
+from scvi.train._trainingplans import _compute_kl_weight
 from torch import distributed
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from curvi.data import CellLoader
+from curvi.model._adam import Adam, AdamW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,6 +29,8 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda time: 1.0,
     "cosine": lambda time: (1 + cos(pi * time)) / 2,
 }
+
+_ADAM: dict[str, type[Optimizer]] = {"Adam": Adam, "AdamW": AdamW}
 
 
 # Tables of which some rows are kept.
@@ -115,6 +119,9 @@ class LeanTrainingPlan(TrainingPlan):
     normalisation, those of the first.
     """
 
+    _weight: Tensor
+    _weighed: tuple[float, torch.device] | None = None
+
     def __init__(
         self,
         module: BaseModuleClass,
@@ -202,9 +209,10 @@ class LeanTrainingPlan(TrainingPlan):
         if self.device.type == "cpu" or (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision)):
             # From 1.5 on the host asks for one call itself, in a way that Lightning does not clip in mixed precision.
             self.fused_optimizer = False
-        create = super().get_optimizer_creator()
-        if self.optimizer_name not in ("Adam", "AdamW"):
-            return create
+        if self.optimizer_name not in _ADAM:
+            return super().get_optimizer_creator()
+        one_call = self.device.type == "cpu"
+        create = self._optimizer_creator_fn(_ADAM[self.optimizer_name]) if one_call else super().get_optimizer_creator()
 
         def made(parameters: Iterable[Tensor]) -> Optimizer:
             every = list(parameters)
@@ -212,7 +220,7 @@ class LeanTrainingPlan(TrainingPlan):
             rest = [parameter for parameter in every if parameter not in _KEPT]
             groups = [{"params": rest}] if rest else []
             optimizer = create([*groups, {"params": kept, "weight_decay": 0.0}] if kept else every)
-            if self.device.type == "cpu":
+            if one_call:
                 for group in optimizer.param_groups:
                     group.update(fused=True, foreach=False)
             return optimizer
@@ -237,6 +245,22 @@ class LeanTrainingPlan(TrainingPlan):
     def on_validation_epoch_start(self) -> None:
         """Start the sums of the validation cells."""
         self._validation_sums = EpochSums()
+
+    @property
+    def kl_weight(self) -> Tensor:
+        """The weight of the divergence in this step; the tensor of the last step where it has not changed."""
+        weight = _compute_kl_weight(
+            self.current_epoch,
+            self.global_step,
+            self.n_epochs_kl_warmup,
+            self.n_steps_kl_warmup,
+            self.max_kl_weight,
+            self.min_kl_weight,
+        )
+        if (weight, self.device) != self._weighed:
+            self._weighed = weight, self.device
+            self._weight = torch.tensor(weight, device=self.device)
+        return self._weight
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a minibatch."""

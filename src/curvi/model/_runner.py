@@ -18,6 +18,7 @@ from scvi.train._callbacks import LoudEarlyStopping
 from scvi.train._config import merge_kwargs
 from scvi.train._logger import SimpleLogger
 
+from curvi.model._loop import LeanEpochLoop
 from curvi.model._plan import has_kept_rows
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Runner(TrainRunner):
             # The host means that early stopping is off, which goes on through a callback here.
             warnings.filterwarnings("ignore", message="early_stopping was automatically disabled")
             super().__init__(model, *args, **trainer)
+        loop = self.trainer.fit_loop.epoch_loop
+        self.trainer.fit_loop.epoch_loop = LeanEpochLoop(self.trainer, loop.min_steps, loop.max_steps)
         found = [logger for logger in self.trainer.loggers if isinstance(logger, SimpleLogger)]
         if not found:
             found = [SimpleLogger()]

@@ -67,6 +67,7 @@ class CellSplitter(DataSplitter):
         # Whoever does not ask for compressed rows has them where they are faster.
         if not self.load_sparse_tensor and self.data_device != "model":
             self.load_sparse_tensor = self._suits_sparse()
+        self._reads_sparse = self.trainer.lightning_module.module.trains_sparse
         strategy = self.trainer.strategy
         # The host judges by the name of the strategy, which may not have been given.
         self.data_loader_kwargs["distributed_sampler"] = isinstance(strategy, ParallelStrategy)
@@ -115,8 +116,9 @@ class CellSplitter(DataSplitter):
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
         """The minibatch as it is; for a model that does not read compressed rows they are made dense."""
-        reads = self.trainer.lightning_module.module.trains_sparse
-        return batch if reads else super().on_after_batch_transfer(batch, dataloader_idx)
+        if not self.load_sparse_tensor or self._reads_sparse:
+            return batch
+        return super().on_after_batch_transfer(batch, dataloader_idx)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The numbers of the cells of each part, and the seed of what goes to which process."""

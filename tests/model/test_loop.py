@@ -1,0 +1,253 @@
+"""The loop over minibatches without hooks: the trainings of Lightning's own, to the last bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scvi
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint, GradientAccumulationScheduler
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+
+import curvi
+from curvi.model._loop import LeanEpochLoop
+
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
+
+
+class Listener(Callback):
+    """Listens to a hook of minibatches and does nothing, so that Lightning's own loop runs."""
+
+    def on_before_zero_grad(self, *_):
+        pass
+
+
+class Kept(Callback):
+    """What Lightning counts and keeps, at the end of every epoch and every run of validation."""
+
+    def __init__(self):
+        self.found = []
+
+    def on_train_epoch_end(self, trainer, plan):
+        loop = trainer.fit_loop.epoch_loop
+        self.found.append(
+            {
+                "loops": trainer.fit_loop.state_dict(),
+                "steps": (trainer.global_step, loop.global_step, loop._batches_that_stepped, loop.total_batch_idx),
+                "optimizer": repr(trainer.optimizers[0].state_dict()),
+                "schedules": [repr(config.scheduler.state_dict()) for config in trainer.lr_scheduler_configs],
+                "weight": float(plan.kl_weight),
+                "figures": {name: float(value) for name, value in trainer.callback_metrics.items()},
+            }
+        )
+
+    def on_validation_end(self, trainer, plan):
+        self.found.append((trainer.global_step, trainer.fit_loop.epoch_loop.batch_idx))
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return curvi.datasets.synthetic(n_obs=150, n_vars=20)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many minibatches each of the two ways took."""
+    counted = {"lean": 0, "all": 0}
+    ours, theirs = LeanEpochLoop._optimise, _TrainingEpochLoop.advance
+
+    def optimise(self, *args):
+        counted["lean"] += 1
+        ours(self, *args)
+
+    def advance(self, fetcher):
+        counted["all"] += 1
+        theirs(self, fetcher)
+
+    monkeypatch.setattr(LeanEpochLoop, "_optimise", optimise)
+    monkeypatch.setattr(_TrainingEpochLoop, "advance", advance)
+    return counted
+
+
+def train(cells, *callbacks, **options):
+    """A model and what was kept of its training."""
+    adata = cells.copy()
+    curvi.CurviVAE.setup_anndata(adata)
+    scvi.settings.seed = 0
+    model = curvi.CurviVAE(adata, n_hidden=8)
+    kept = Kept()
+    options = {"max_epochs": 4, "batch_size": 20, **options}
+    model.train(callbacks=[*callbacks, kept], **QUIET, **options)
+    return model, kept.found
+
+
+def assert_same(one, other):
+    """Weights, history and whatever was kept are the same to the last bit."""
+    (model, kept), (model2, kept2) = one, other
+    for name, value in model.module.state_dict().items():
+        torch.testing.assert_close(value, model2.module.state_dict()[name], rtol=0, atol=0, equal_nan=True)
+    assert kept == kept2
+    assert model.history.keys() == model2.history.keys()
+    for name, frame in model.history.items():
+        pd.testing.assert_frame_equal(frame, model2.history[name])
+    assert model.trainer.current_epoch == model2.trainer.current_epoch
+    assert model.trainer.global_step == model2.trainer.global_step
+
+
+SETTINGS = {
+    "plain": {},
+    "all cells": {"train_size": 1.0},
+    "validation": {"check_val_every_n_epoch": 1},
+    "validation in between": {"check_val_every_n_epoch": 1, "val_check_interval": 3},
+    "validation by the step": {"check_val_every_n_epoch": None, "val_check_interval": 5},
+    "early stopping": {
+        "max_epochs": 30,
+        "early_stopping": True,
+        "early_stopping_patience": 2,
+        "early_stopping_min_delta": 1e3,
+    },
+    "max_steps": {"max_steps": 10, "max_epochs": None},
+    "max_steps within epochs": {"max_steps": 17, "max_epochs": 4, "check_val_every_n_epoch": 1},
+    "min_steps": {"max_epochs": 6, "min_steps": 20, "early_stopping": True, "early_stopping_patience": 1},
+    "limit": {"limit_train_batches": 4},
+    "share": {"limit_train_batches": 0.5, "limit_val_batches": 1, "check_val_every_n_epoch": 2},
+    "cosine": {"lr_schedule": "cosine"},
+    "warm-up": {"kl_warmup": 0.7, "kl_weight": 0.4},
+    "warm-up by epochs": {"plan_kwargs": {"n_epochs_kl_warmup": 3}},
+    "clipped": {"gradient_clip_val": 0.5},
+    "clipped by value": {"gradient_clip_val": 1e-3, "gradient_clip_algorithm": "value"},
+    "AdamW": {"plan_kwargs": {"optimizer": "AdamW", "weight_decay": 0.1}},
+    "own optimiser": {
+        "plan_kwargs": {"optimizer": "Custom", "optimizer_creator": lambda p: torch.optim.SGD(p, lr=1e-4)}
+    },
+    "steps logged": {"plan_kwargs": {"on_step": True}, "log_every_n_steps": 1},
+    "compressed rows": {"load_sparse_tensor": True},
+    "anomalies": {"detect_anomaly": True},
+}
+
+
+@pytest.mark.parametrize("options", SETTINGS.values(), ids=list(SETTINGS))
+def test_trainings_are_those_of_lightnings_loop(cells, calls, options):
+    lean = train(cells, **options)
+    assert calls["all"] == 0
+    n_steps = calls["lean"]
+    assert n_steps == lean[0].trainer.global_step > 0
+    host = train(cells, Listener(), **options)
+    assert calls == {"lean": n_steps, "all": n_steps}
+    assert_same(lean, host)
+
+
+NEED_THE_HOST = {
+    "mixed precision": {"precision": "bf16-mixed"},
+    "accumulated": {"accumulate_grad_batches": 2},
+    "profiled": {"profiler": "simple"},
+    "plateau": {"plan_kwargs": {"reduce_lr_on_plateau": True, "lr_scheduler_metric": "elbo_train"}},
+}
+
+
+@pytest.mark.parametrize("options", NEED_THE_HOST.values(), ids=list(NEED_THE_HOST))
+def test_what_asks_for_more_goes_the_hosts_way(cells, calls, options):
+    train(cells, **options)
+    assert calls["lean"] == 0 < calls["all"]
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "on_train_batch_start",
+        "on_train_batch_end",
+        "on_before_zero_grad",
+        "on_before_backward",
+        "on_after_backward",
+        "on_before_optimizer_step",
+    ],
+)
+def test_callbacks_are_heard(cells, hook):
+    heard = []
+    listener = type("Listener", (Callback,), {hook: lambda self, trainer, *_: heard.append(trainer.global_step)})()
+    model, _ = train(cells, listener)
+    assert len(heard) == model.trainer.global_step
+    assert heard[0] in (0, 1)
+
+
+def test_whether_there_is_more_to_do_is_asked_anew_every_epoch(cells, calls):
+    class Second(Callback):
+        def on_train_epoch_start(self, trainer, plan):
+            if trainer.current_epoch == 1:
+                trainer.callbacks.append(listener)
+            if trainer.current_epoch == 2:
+                trainer.callbacks.remove(listener)
+
+    listener = Listener()
+    model, _ = train(cells, Second(), max_epochs=4)
+    assert calls == {"lean": 21, "all": 7}
+    calls.update(lean=0, all=0)
+    model, _ = train(cells, GradientAccumulationScheduler({0: 1, 2: 7}))
+    assert calls == {"lean": 14, "all": 14}
+    assert model.trainer.global_step == 16
+
+
+def test_a_checkpoint_is_that_of_lightning_and_can_be_gone_on_from(cells, calls, tmp_path):
+    class AtEnd(Checkpoint):
+        """Saves without a hook of minibatches."""
+
+        def __init__(self, name):
+            self.name = name
+
+        def on_train_epoch_end(self, trainer, plan):
+            if trainer.current_epoch == 2:
+                trainer.save_checkpoint(tmp_path / self.name)
+
+    options = {"max_epochs": 6, "lr_schedule": "cosine", "enable_checkpointing": None}
+    whole = train(cells, AtEnd("lean.ckpt"), **options)
+    train(cells, AtEnd("host.ckpt"), Listener(), **options)
+    assert calls["lean"] == calls["all"] == 42
+    lean, host = (torch.load(tmp_path / f"{name}.ckpt", weights_only=False) for name in ("lean", "host"))
+    assert lean.keys() == host.keys()
+    for name in lean:
+        if name not in ("curvi", "state_dict"):
+            assert repr(lean[name]) == repr(host[name]), name
+    for name in ("state_dict", "curvi"):
+        torch.testing.assert_close(lean[name], host[name], rtol=0, atol=0)
+    for name in ("lean", "host"):
+        calls.update(lean=0, all=0)
+        resumed, _ = train(cells, AtEnd("again.ckpt"), **options, ckpt_path=tmp_path / f"{name}.ckpt")
+        # The first minibatch after a restart is Lightning's affair.
+        assert calls["lean"] + calls["all"] == 21
+        assert calls["all"] <= 1
+        for key, value in whole[0].module.state_dict().items():
+            torch.testing.assert_close(value, resumed.module.state_dict()[key], rtol=0, atol=0)
+        assert resumed.trainer.global_step == 42
+        for figure in ("elbo_train", "kl_weight"):
+            np.testing.assert_array_equal(resumed.history[figure], whole[0].history[figure])
+
+
+def test_an_interruption_reaches_lightning(cells):
+    class Stopped(Callback):
+        seen = None
+
+        def on_exception(self, trainer, plan, exception):
+            self.seen = (type(exception), trainer.global_step)
+
+    def interrupted(self, *args):
+        if self.global_step == 9:
+            raise KeyError("stop")
+        ours(self, *args)
+
+    ours = LeanEpochLoop._optimise
+    stopped = Stopped()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyError, match="stop"):
+        patch.setattr(LeanEpochLoop, "_optimise", interrupted)
+        train(cells, stopped)
+    assert stopped.seen == (KeyError, 9)
+
+
+def test_a_minibatch_of_nothing_is_left_out(cells, monkeypatch):
+    moved = LeanEpochLoop._moved
+    monkeypatch.setattr(
+        LeanEpochLoop, "_moved", lambda self, batch: None if self.batch_idx == 2 else moved(self, batch)
+    )
+    with pytest.warns(UserWarning, match="gave None, which is left out"):
+        model, _ = train(cells)
+    assert model.trainer.global_step == 24
