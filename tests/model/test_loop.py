@@ -223,7 +223,7 @@ def test_a_checkpoint_is_that_of_lightning_and_can_be_gone_on_from(cells, calls,
             np.testing.assert_array_equal(resumed.history[figure], whole[0].history[figure])
 
 
-def test_an_interruption_reaches_lightning(cells):
+def test_an_interruption_reaches_lightning(cells, monkeypatch):
     class Stopped(Callback):
         seen = None
 
@@ -237,8 +237,8 @@ def test_an_interruption_reaches_lightning(cells):
 
     ours = LeanEpochLoop._optimise
     stopped = Stopped()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyError, match="stop"):
-        patch.setattr(LeanEpochLoop, "_optimise", interrupted)
+    monkeypatch.setattr(LeanEpochLoop, "_optimise", interrupted)
+    with pytest.raises(KeyError, match="stop"):
         train(cells, stopped)
     assert stopped.seen == (KeyError, 9)
 
