@@ -10,14 +10,15 @@ from curvi._compressed import compressed_counts, dense
 from curvi.nn import Corruption, CountThinning, FeatureDropout, GaussianNoise, SaltAndPepper
 
 
-@pytest.mark.parametrize("count", [1, 12, 20, 21, 60])
-def test_thinned_counts_are_binomial(count):
+@pytest.mark.parametrize("rate", [0.2, 0.85])
+@pytest.mark.parametrize("count", [1, 12, 20, 21, 64, 65])
+def test_thinned_counts_are_binomial(count, rate):
     torch.manual_seed(0)
     # Beside others, of which some are drawn in another way.
     counts = torch.tensor([[float(count), 3.0, 0.0, 100.0]]).repeat(20_000, 1)
-    thinned = CountThinning(0.2)(counts)[:, 0]
+    thinned = CountThinning(rate)(counts)[:, 0]
     observed = torch.bincount(thinned.long(), minlength=count + 1).numpy()
-    expected = stats.binom(count, 0.8).pmf(range(count + 1)) * 20_000
+    expected = stats.binom(count, 1 - rate).pmf(range(count + 1)) * 20_000
     # Rare outcomes are pooled, as the chi-squared test wants.
     rare = expected < 5
     pooled = [[*counts[~rare], *([counts[rare].sum()] if rare.any() else [])] for counts in (observed, expected)]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
+from math import comb
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,21 +15,40 @@ from curvi._compiled import compiled
 from curvi._compressed import is_compressed, with_values
 from curvi._named import Named
 
-# Beyond so many molecules of one kind in a cell a binomial number is drawn at once.
-_MANY = 20
+# Beyond so many molecules of one kind in a cell there is no table of the odds.
+_MANY = 64
+
+
+@cache
+def _odds(rate: float) -> np.ndarray[Any, Any]:
+    """The probability that of ``n`` molecules at most ``j`` are lost, at ``[n, j]``."""
+    odds = np.ones((_MANY + 1, _MANY + 1))
+    for n in range(_MANY + 1):
+        each = [comb(n, j) * rate**j * (1 - rate) ** (n - j) for j in range(n)]
+        odds[n, :n] = np.cumsum(each)
+    return odds
 
 
 @compiled(nogil=True)
-def _count_survivors(counts: Any, uniform: Any, kept: float, left: Any) -> None:
-    used = 0
+def _thin(counts: Any, uniform: Any, odds: Any, left: Any) -> int:
+    """What is left of each count by a uniform number for each above 0; how many are too large for the table."""
+    used = many = 0
     for k in range(len(counts)):
-        if counts[k] > _MANY:
+        count = counts[k]
+        left[k] = count
+        if not count > 0:
             continue
-        found = 0
-        for i in range(used, used + int(counts[k])):
-            found += 1 if uniform[i] < kept else 0
-        used += int(counts[k])
-        left[k] = found
+        if count > _MANY:
+            many += 1
+        else:
+            n, u = int(count), uniform[used]
+            # More are seldom lost, and to guess wrong costs more than to compare.
+            lost = (u >= odds[n, 0]) + (u >= odds[n, 1]) + (u >= odds[n, 2])
+            while lost > 2 and u >= odds[n, lost]:
+                lost += 1
+            left[k] = n - lost
+        used += 1
+    return many
 
 
 class Corruption(Named, nn.Module, ABC, argument="corruption"):
@@ -80,6 +102,8 @@ class CountThinning(Corruption, name="thinning"):
         """Thinned counts of the same shape as ``x``, non-negative integers ``(n, n_features)``, dense or compressed."""
         if is_compressed(x):
             return with_values(x, self._survivors(x.values()))
+        if x.is_cpu:
+            return self._survivors(x)
         thinned = x.clone()
         # Zeros stay zero, and most entries are zeros.
         present = x > 0
@@ -87,17 +111,19 @@ class CountThinning(Corruption, name="thinning"):
         return thinned
 
     def _survivors(self, counts: Tensor) -> Tensor:
-        """How many of each count ``(n,)`` are left."""
+        """How many of each count, of any shape, are left."""
         if not counts.is_cpu:
             return torch.binomial(counts, torch.full_like(counts, 1.0 - self.rate))
-        # A uniform number for each molecule is less work than a binomial one for each count, as most counts are small.
-        many = counts > _MANY
-        left = torch.empty_like(counts)
-        uniform = torch.rand(int(counts.masked_fill(many, 0).sum(dtype=torch.float64)))
-        _count_survivors(*(each.numpy() for each in (counts, uniform)), 1.0 - self.rate, left.numpy())
-        if many.any():
-            left[many] = torch.binomial(counts[many], counts.new_tensor(1.0 - self.rate))
-        return left
+        # Most counts are small: their law is a short table, in which one uniform number finds what is left.
+        values = np.ascontiguousarray(counts.detach().numpy())
+        left = np.empty_like(values)
+        uniform = torch.rand(int(np.count_nonzero(values > 0))).numpy()
+        many = _thin(values.ravel(), uniform, _odds(self.rate), left.ravel())
+        thinned = torch.from_numpy(left)
+        if many:
+            large = counts > _MANY
+            thinned[large] = torch.binomial(counts[large], counts.new_tensor(1.0 - self.rate))
+        return thinned
 
 
 class FeatureDropout(Corruption, name="dropout"):
