@@ -12,7 +12,7 @@ from scvi.data import AnnDataManager
 from torch.utils.data import DataLoader
 
 from curvi._compressed import dense
-from curvi.data import CellLoader, EvenBatchSampler, host_fields
+from curvi.data import CellLoader, EvenBatchSampler, _loader, host_fields
 
 N, G = 53, 7
 COUNTS = np.random.default_rng(0).poisson(1.0, (N, G)).astype(np.float32)
@@ -83,9 +83,22 @@ def test_shuffling_follows_the_global_seed():
     assert order() == order() != list(range(50))
 
 
+@pytest.mark.parametrize(("size", "compressed", "n"), [(4, True, 5), (10, True, 2), (40, True, 1), (4, False, 1)])
+def test_some_small_minibatches_are_made_in_a_row(size, compressed, n, monkeypatch):
+    monkeypatch.setattr(_loader, "_AHEAD", 5)
+    monkeypatch.setattr(_loader, "_CELLS_AHEAD", 20)
+    loader = CellLoader(registered(make(COUNTS.copy())), batch_size=size, load_sparse_tensor=compressed)
+    made = []
+    one = _loader.CellDataset.minibatch
+    monkeypatch.setattr(_loader.CellDataset, "minibatch", lambda *args: made.append(one(*args)) or made[-1])
+    next(iter(loader))
+    assert len(made) == n
+
+
 @pytest.mark.parametrize("stored", ["dense", "csr", "backed_csr"])
 @pytest.mark.parametrize("compressed", [False, True])
-def test_minibatches_and_random_numbers_are_those_of_torch_s_own_loader(stored, compressed, tmp_path):
+def test_minibatches_and_random_numbers_are_those_of_torch_s_own_loader(stored, compressed, tmp_path, monkeypatch):
+    monkeypatch.setattr(_loader, "_AHEAD", 3)
     manager = registered(STORED[stored](tmp_path))
 
     def passes(iterate):
