@@ -25,7 +25,7 @@ class ReadsCodes(Protocol):
         """The parameters of raw codes ``(..., n_params)``, by operations that torch differentiates."""
         ...
 
-    def _by_rows(self, raw: Array) -> tuple[Array, Array, Any]:
+    def _by_rows(self, raw: Array, curvature: float) -> tuple[Array, Array, Any]:
         """The same of rows ``(n, n_params)``, and what the gradient needs."""
         ...
 
@@ -55,7 +55,7 @@ def rows(x: Tensor) -> Array:
 class _Codes(Function):
     @staticmethod
     def forward(ctx: Any, raw: Tensor, curvature: Tensor | None, space: ReadsCodes) -> tuple[Tensor, Tensor]:
-        *made, ctx.kept = space._by_rows(rows(raw))
+        *made, ctx.kept = space._by_rows(rows(raw), 1.0 if curvature is None else curvature.item())
         first, second = (torch.from_numpy(x).view(*raw.shape[:-1], *x.shape[1:]) for x in made)
         ctx.space, ctx.curvature = space, curvature
         ctx.save_for_backward(raw, first)

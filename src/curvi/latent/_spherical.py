@@ -102,7 +102,7 @@ class SphericalLatent(LatentSpace[Directed], ABC):
         concentration = _SCALES[self.concentration_scale](size.squeeze(-1), self.initial_concentration)
         return self.manifold.project(direction), concentration
 
-    def _by_rows(self, raw: Array) -> tuple[Array, Array, Any]:
+    def _by_rows(self, raw: Array, curvature: float) -> tuple[Array, Array, Any]:
         n, m = len(raw), self.n_params - 1
         loc, concentration = np.empty((n, m), raw.dtype), np.empty(n, raw.dtype)
         by_length, slope = np.empty((2, n))

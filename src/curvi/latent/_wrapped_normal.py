@@ -95,8 +95,8 @@ class WrappedNormalLatent(LatentSpace[WrappedNormal], ABC):
         scale = torch.sqrt(torch.exp(log_variance.clamp_max(_LOG_VARIANCE_LIMIT)) + _VARIANCE_FLOOR)
         return mean, scale
 
-    def _by_rows(self, raw: Array) -> tuple[Array, Array, Any]:
-        bend = self.manifold.curvature.item() / _REACH**2
+    def _by_rows(self, raw: Array, curvature: float) -> tuple[Array, Array, Any]:
+        bend = curvature / _REACH**2
         mean, scale = np.empty((2, len(raw), self.manifold.dim), raw.dtype)
         share, slope = np.empty(len(raw)), np.empty(scale.shape)
         code_rows(raw, bend, _LOG_VARIANCE_LIMIT, _VARIANCE_FLOOR, mean, scale, share, slope)
