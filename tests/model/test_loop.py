@@ -12,6 +12,7 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
 import curvi
 from curvi.model._loop import LeanEpochLoop
+from curvi.model._plan import LeanTrainingPlan
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
 
@@ -78,6 +79,8 @@ def train(cells, *callbacks, **options):
     model = curvi.CurviVAE(adata, n_hidden=8)
     kept = Kept()
     options = {"max_epochs": 4, "batch_size": 20, **options}
+    if any(isinstance(callback, Checkpoint) for callback in callbacks):
+        options["enable_checkpointing"] = None
     model.train(callbacks=[*callbacks, kept], **QUIET, **options)
     return model, kept.found
 
@@ -97,7 +100,6 @@ def assert_same(one, other):
 
 SETTINGS = {
     "plain": {},
-    "all cells": {"train_size": 1.0},
     "validation": {"check_val_every_n_epoch": 1},
     "validation in between": {"check_val_every_n_epoch": 1, "val_check_interval": 3},
     "validation by the step": {"check_val_every_n_epoch": None, "val_check_interval": 5},
@@ -123,7 +125,6 @@ SETTINGS = {
     },
     "steps logged": {"plan_kwargs": {"on_step": True}, "log_every_n_steps": 1},
     "compressed rows": {"load_sparse_tensor": True},
-    "anomalies": {"detect_anomaly": True},
 }
 
 
@@ -136,6 +137,45 @@ def test_trainings_are_those_of_lightnings_loop(cells, calls, options):
     host = train(cells, Listener(), **options)
     assert calls == {"lean": n_steps, "all": n_steps}
     assert_same(lean, host)
+
+
+class Talking(Callback):
+    """Logs figures of its own in the hooks in which the plan logs."""
+
+    def on_train_epoch_end(self, trainer, plan):
+        self.log("epochs", float(trainer.current_epoch))
+
+    def on_validation_epoch_end(self, trainer, plan):
+        self.log("steps", float(trainer.global_step))
+
+
+class TalkingLast(Talking, Checkpoint):
+    """The same, after the plan."""
+
+
+@pytest.mark.parametrize("talking", [(), (Talking,), (TalkingLast,)], ids=["plan", "first", "last"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"check_val_every_n_epoch": 1, "val_check_interval": 3},
+        {"plan_kwargs": {"on_step": True}, "log_every_n_steps": 1, "check_val_every_n_epoch": 2},
+        {"plan_kwargs": {"on_epoch": False}},
+    ],
+    ids=str,
+)
+def test_figures_of_epochs_are_those_that_lightnings_log_makes(cells, monkeypatch, talking, options):
+    ours = train(cells, *(kind() for kind in talking), **options)
+    monkeypatch.setattr(
+        LeanTrainingPlan,
+        "_log",
+        lambda self, name, value, **shown: self.log(name, value, sync_dist=True, **shown),
+    )
+    theirs = train(cells, *(kind() for kind in talking), **options)
+    assert_same(ours, theirs)
+    assert len(ours[0].history["kl_weight"]) == 4
+    assert bool(talking) == ("epochs" in ours[0].history)
+    assert ours[0].trainer.progress_bar_metrics == theirs[0].trainer.progress_bar_metrics
 
 
 NEED_THE_HOST = {
@@ -199,7 +239,7 @@ def test_a_checkpoint_is_that_of_lightning_and_can_be_gone_on_from(cells, calls,
             if trainer.current_epoch == 2:
                 trainer.save_checkpoint(tmp_path / self.name)
 
-    options = {"max_epochs": 6, "lr_schedule": "cosine", "enable_checkpointing": None}
+    options = {"max_epochs": 6, "lr_schedule": "cosine"}
     whole = train(cells, AtEnd("lean.ckpt"), **options)
     train(cells, AtEnd("host.ckpt"), Listener(), **options)
     assert calls["lean"] == calls["all"] == 42

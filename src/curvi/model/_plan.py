@@ -283,9 +283,9 @@ class LeanTrainingPlan(TrainingPlan):
     def on_train_epoch_end(self) -> None:
         """Log the training figures of the epoch."""
         self._log_means(self._train_sums, "train")
-        weight = float(self.loss_kwargs["kl_weight"])
-        self.log("kl_weight", weight, sync_dist=True)
-        self._record("kl_weight", weight)
+        weight = self.loss_kwargs["kl_weight"]
+        self._log("kl_weight", weight)
+        self._record("kl_weight", float(weight))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation figures of the epoch."""
@@ -299,15 +299,28 @@ class LeanTrainingPlan(TrainingPlan):
         figures = {f"{stage}_loss": loss, f"elbo_{stage}": means["reconstruction_loss"] + means["kl_local"]}
         figures |= {f"{name}_{stage}": value for name, value in means.items()}
         for name, value in figures.items():
-            # The figures are the same in all processes; Lightning is told so.
-            shown = {"prog_bar": value is loss, "logger": bool(self.on_epoch) and not self.on_step}
-            self.log(name, value, sync_dist=True, **shown)
+            self._log(name, value, prog_bar=value is loss, logger=bool(self.on_epoch) and not self.on_step)
         if self.on_epoch and self.on_step:
             figures = {f"{name}_epoch": value for name, value in figures.items()}
-            self.log_dict(figures, sync_dist=True)
+            for name, value in figures.items():
+                self._log(name, value)
         if self.on_epoch:
             for name, value in figures.items():
                 self._record(name, float(value))
+
+    def _log(self, name: str, value: Tensor, **shown: bool) -> None:
+        """Log a figure of an epoch, the same in all processes.
+
+        What Lightning looks into when something is logged is dear, and is the same in every epoch but the first.
+        """
+        hook, results = self._current_fx_name, self.trainer._results
+        key = f"{hook}.{name}"
+        known = results.get(key)
+        if known is not None and known.has_reset:
+            results.update_metrics(key, value, 1)
+            self.trainer._logger_connector._current_fx = hook
+        else:
+            self.log(name, value, sync_dist=True, **shown)
 
     def _record(self, name: str, value: float) -> None:
         self.recorded.setdefault(name, {})[self.current_epoch] = value

@@ -18,6 +18,7 @@ from scvi.train._callbacks import LoudEarlyStopping
 from scvi.train._config import merge_kwargs
 from scvi.train._logger import SimpleLogger
 
+from curvi.model._history import HistoryLogger
 from curvi.model._loop import LeanEpochLoop
 from curvi.model._plan import has_kept_rows
 
@@ -59,7 +60,7 @@ class Runner(TrainRunner):
     def __init__(self, model: BaseModelClass, *args: Any, trainer_config: Any = None, **trainer: Any) -> None:
         # Checkpoints of the host mark the model as untrained, so that whether it was is to be known from the start.
         self._earlier: History = dict(model.history_ or {}) if model.is_trained_ else {}
-        trainer = merge_kwargs(trainer_config, trainer, name="trainer")
+        trainer = _with_history(merge_kwargs(trainer_config, trainer, name="trainer"))
         if use_distributed_sampler(trainer.get("strategy")):
             trainer = _with_early_stopping(trainer)
         with warnings.catch_warnings():
@@ -70,7 +71,7 @@ class Runner(TrainRunner):
         self.trainer.fit_loop.epoch_loop = LeanEpochLoop(self.trainer, loop.min_steps, loop.max_steps)
         found = [logger for logger in self.trainer.loggers if isinstance(logger, SimpleLogger)]
         if not found:
-            found = [SimpleLogger()]
+            found = [HistoryLogger()]
             self.trainer.loggers = [*self.trainer.loggers, *found]
         self._logger = found[0]
         self._handed: dict[str, Any] = {}
@@ -130,10 +131,7 @@ class Runner(TrainRunner):
 
 
 def _with_early_stopping(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """The trainer's arguments for several processes, with early stopping, which the host would leave out, and no files.
-
-    The host writes the history of several processes to the working directory.
-    """
+    """The trainer's arguments for several processes, with early stopping, which the host would leave out."""
     arguments = dict(trainer)
     names = ("monitor", "min_delta", "patience", "mode", "warmup_epochs")
     given = {name: arguments.pop(f"early_stopping_{name}") for name in names if f"early_stopping_{name}" in arguments}
@@ -142,9 +140,18 @@ def _with_early_stopping(trainer: Mapping[str, Any]) -> dict[str, Any]:
         arguments["callbacks"] = [*arguments.get("callbacks", []), LoudEarlyStopping(**(usual | given))]
         if arguments.get("check_val_every_n_epoch") is None:
             arguments["check_val_every_n_epoch"] = 1
+    return arguments
+
+
+def _with_history(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's arguments with a logger in memory, and with files where a folder is given only.
+
+    The host writes the history of several processes to the working directory.
+    """
+    arguments = dict(trainer)
     if arguments.get("logger") is None:
         folder = arguments.get("log_save_dir")
-        arguments["logger"] = SimpleLogger(save_dir=folder, save_log_on_disk=bool(folder))
+        arguments["logger"] = HistoryLogger(save_dir=folder, save_log_on_disk=bool(folder))
     return arguments
 
 
