@@ -26,7 +26,7 @@ CHARTS = [Lorentz, Poincare]
 F64 = torch.float64
 
 
-@pytest.fixture(params=["numpy", "torch"])
+@pytest.fixture(params=["compiled", "torch"])
 def library(request, monkeypatch) -> str:
     """Both ways to compute: that of the CPU, and that of other devices."""
     if request.param == "torch":
