@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 _COMPILED = frozenset({torch.float32, torch.float64})
+# Up to so many rows, compiled passes are faster than the calls of numpy; beyond, numpy computes several at a time.
+_FEW = 1024
 
 
 class Passes(NamedTuple):
@@ -203,11 +205,11 @@ class _Evaluation(Function):
 
 
 def _by_passes(kernel: Kernel, xp: Any, rows: tuple[Tensor, ...]) -> bool:
-    """Whether there are passes for rows whose batch shapes are one, or the end of one."""
+    """Whether there are passes for a few rows whose batch shapes are one, or the end of one."""
     if kernel.passes is None or xp is not np:
         return False
     shape = max((x.shape for x in rows), key=len)
-    return len(rows) == 1 or all(x.shape == shape[len(shape) - x.ndim :] for x in rows)
+    return shape[:-1].numel() <= _FEW and all(x.shape == shape[len(shape) - x.ndim :] for x in rows)
 
 
 def _pass(kernel: Kernel, curvature: Tensor | float, rows: tuple[Tensor, ...]) -> tuple[Tensor, float, Any]:
