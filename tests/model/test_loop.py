@@ -9,6 +9,7 @@ import scvi
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, GradientAccumulationScheduler
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import curvi
 from curvi.model._loop import LeanEpochLoop
@@ -263,24 +264,29 @@ def test_a_checkpoint_is_that_of_lightning_and_can_be_gone_on_from(cells, calls,
             np.testing.assert_array_equal(resumed.history[figure], whole[0].history[figure])
 
 
-def test_an_interruption_reaches_lightning(cells, monkeypatch):
-    class Stopped(Callback):
-        seen = None
+class Stopped(Callback):
+    """What ended a training, and when."""
 
-        def on_exception(self, trainer, plan, exception):
-            self.seen = (type(exception), trainer.global_step)
+    def on_exception(self, trainer, plan, exception):
+        self.seen = (type(exception), trainer.global_step)
 
+
+@pytest.mark.parametrize(("exception", "step"), [(KeyError, 9), (SIGTERMException, 10)])
+def test_an_interruption_reaches_lightning(cells, monkeypatch, exception, step):
     def interrupted(self, *args):
         if self.global_step == 9:
-            raise KeyError("stop")
+            if exception is KeyError:
+                raise KeyError
+            # What Lightning does when the signal comes; it ends the minibatch.
+            self.trainer._signal_connector.received_sigterm = True
         ours(self, *args)
 
     ours = LeanEpochLoop._optimise
     stopped = Stopped()
     monkeypatch.setattr(LeanEpochLoop, "_optimise", interrupted)
-    with pytest.raises(KeyError, match="stop"):
+    with pytest.raises(exception):
         train(cells, stopped)
-    assert stopped.seen == (KeyError, 9)
+    assert stopped.seen == (exception, step)
 
 
 def test_a_minibatch_of_nothing_is_left_out(cells, monkeypatch):

@@ -41,6 +41,7 @@ def is_plain(trainer: Any, fetcher: _DataFetcher) -> bool:
         and type(plan).training_step is LeanTrainingPlan.training_step
         and plan.automatic_optimization
         and type(trainer.strategy) is SingleDeviceStrategy
+        and trainer.strategy.model is plan
         and type(trainer.precision_plugin) is Precision
         and type(fetcher) is _PrefetchDataFetcher
         and isinstance(trainer.profiler, PassThroughProfiler)
