@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 import scvi
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, GradientAccumulationScheduler
+from lightning.pytorch.callbacks import (
+    Callback,
+    Checkpoint,
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -61,7 +67,7 @@ def calls(monkeypatch):
 
     def optimise(self, *args):
         counted["lean"] += 1
-        ours(self, *args)
+        return ours(self, *args)
 
     def advance(self, fetcher):
         counted["all"] += 1
@@ -79,10 +85,10 @@ def train(cells, *callbacks, **options):
     scvi.settings.seed = 0
     model = curvi.CurviVAE(adata, n_hidden=8)
     kept = Kept()
-    options = {"max_epochs": 4, "batch_size": 20, **options}
+    options = {"max_epochs": 4, "batch_size": 20, **QUIET, **options}
     if any(isinstance(callback, Checkpoint) for callback in callbacks):
         options["enable_checkpointing"] = None
-    model.train(callbacks=[*callbacks, kept], **QUIET, **options)
+    model.train(callbacks=[*callbacks, kept], **options)
     return model, kept.found
 
 
@@ -125,6 +131,16 @@ SETTINGS = {
         "plan_kwargs": {"optimizer": "Custom", "optimizer_creator": lambda p: torch.optim.SGD(p, lr=1e-4)}
     },
     "steps logged": {"plan_kwargs": {"on_step": True}, "log_every_n_steps": 1},
+    "plateau": {
+        "max_epochs": 12,
+        "log_every_n_steps": 3,
+        "plan_kwargs": {
+            "reduce_lr_on_plateau": True,
+            "lr_scheduler_metric": "elbo_train",
+            "lr_threshold": 1e3,
+            "lr_patience": 3,
+        },
+    },
     "compressed rows": {"load_sparse_tensor": True},
 }
 
@@ -183,7 +199,6 @@ NEED_THE_HOST = {
     "mixed precision": {"precision": "bf16-mixed"},
     "accumulated": {"accumulate_grad_batches": 2},
     "profiled": {"profiler": "simple"},
-    "plateau": {"plan_kwargs": {"reduce_lr_on_plateau": True, "lr_scheduler_metric": "elbo_train"}},
 }
 
 
@@ -193,23 +208,52 @@ def test_what_asks_for_more_goes_the_hosts_way(cells, calls, options):
     assert calls["lean"] == 0 < calls["all"]
 
 
-@pytest.mark.parametrize(
-    "hook",
-    [
-        "on_train_batch_start",
-        "on_train_batch_end",
-        "on_before_zero_grad",
-        "on_before_backward",
-        "on_after_backward",
-        "on_before_optimizer_step",
-    ],
-)
-def test_callbacks_are_heard(cells, hook):
+WITHIN = ["on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step"]
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_start", "on_train_batch_end", *WITHIN])
+def test_callbacks_are_heard(cells, calls, hook):
     heard = []
     listener = type("Listener", (Callback,), {hook: lambda self, trainer, *_: heard.append(trainer.global_step)})()
     model, _ = train(cells, listener)
     assert len(heard) == model.trainer.global_step
-    assert heard[0] in (0, 1)
+    assert heard[0] == (hook == "on_train_batch_end")
+    assert bool(calls["all"]) == (hook in WITHIN)
+
+
+class Diary(Callback):
+    """What callbacks are told before and after minibatches, and figures of its own by the step and the epoch."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_train_batch_start(self, trainer, plan, batch, batch_idx):
+        self.told.append((batch_idx, trainer.global_step, {name: value.shape for name, value in batch.items()}))
+        if batch_idx == 5 and trainer.current_epoch == 2:
+            trainer.should_stop = True
+
+    def on_train_batch_end(self, trainer, plan, outputs, batch, batch_idx):
+        self.told.append((batch_idx, trainer.global_step, float(outputs["loss"]), plan._current_fx_name))
+        self.log("twice", 2 * outputs["loss"], on_step=True, on_epoch=True, prog_bar=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"log_every_n_steps": 2, "check_val_every_n_epoch": 1}], ids=str)
+def test_callbacks_around_minibatches_are_told_what_lightning_tells_them(cells, calls, tmp_path, options):
+    def run(folder, *listeners):
+        save = ModelCheckpoint(tmp_path / folder, every_n_train_steps=4, save_top_k=-1)
+        bar, diary = TQDMProgressBar(refresh_rate=0), Diary()
+        shown = {"enable_progress_bar": True, "simple_progress_bar": False}
+        trained = train(cells, *listeners, save, bar, diary, **shown, **options)
+        return trained, diary.told, sorted(path.name for path in (tmp_path / folder).iterdir())
+
+    lean, *told = run("lean")
+    assert calls["all"] == 0 < calls["lean"]
+    host, *told_by_host = run("host", Listener())
+    assert calls["all"] == calls["lean"]
+    assert told == told_by_host
+    assert_same(lean, host)
+    assert len(lean[0].history["twice_epoch"]) == 3
+    assert lean[0].trainer.progress_bar_metrics == host[0].trainer.progress_bar_metrics
 
 
 def test_whether_there_is_more_to_do_is_asked_anew_every_epoch(cells, calls):
@@ -279,7 +323,7 @@ def test_an_interruption_reaches_lightning(cells, monkeypatch, exception, step):
                 raise KeyError
             # What Lightning does when the signal comes; it ends the minibatch.
             self.trainer._signal_connector.received_sigterm = True
-        ours(self, *args)
+        return ours(self, *args)
 
     ours = LeanEpochLoop._optimise
     stopped = Stopped()

@@ -1,4 +1,4 @@
-"""The host's loop over the minibatches of an epoch, without the hooks that nobody listens to."""
+"""The host's loop over the minibatches of an epoch, without the calls that nobody answers."""
 
 from __future__ import annotations
 
@@ -10,32 +10,28 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.trainer import call
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from curvi.model._plan import LeanTrainingPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lightning.pytorch.loops.fetchers import _DataFetcher
     from torch import Tensor
 
-# What Lightning calls in every minibatch: of the plan and of callbacks, of the plan alone, and of whoever has the data.
-_OF_BOTH = (
-    "on_train_batch_start",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_train_batch_end",
-)
-_OF_PLAN = ("optimizer_zero_grad", "configure_gradient_clipping", "optimizer_step")
+# What Lightning calls in every minibatch: of callbacks before and after it, of callbacks within it, of the plan, and of
+# whoever has the data.
+_AROUND = ("on_train_batch_start", "on_train_batch_end")
+_WITHIN = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
+_OF_PLAN = (*_AROUND, *_WITHIN, "optimizer_zero_grad", "configure_gradient_clipping", "optimizer_step")
 _OF_DATA = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
 def is_plain(trainer: Any, fetcher: _DataFetcher) -> bool:
     """Whether nothing is asked of minibatches but gradients in full precision on one device, and steps along them."""
-    plan, loop = trainer.lightning_module, trainer.fit_loop.epoch_loop
-    listeners = [(each, name) for each in (plan, *trainer.callbacks) for name in _OF_BOTH]
-    listeners += [(plan, name) for name in _OF_PLAN]
+    plan = trainer.lightning_module
     return (
         isinstance(plan, LeanTrainingPlan)
         and type(plan).training_step is LeanTrainingPlan.training_step
@@ -47,24 +43,33 @@ def is_plain(trainer: Any, fetcher: _DataFetcher) -> bool:
         and isinstance(trainer.profiler, PassThroughProfiler)
         and trainer.accumulate_grad_batches == 1
         and not trainer.fit_loop._skip_backward
-        and not any(figure.meta.on_step for figure in loop._results.values())
-        and not any(is_overridden(name, each) for each, name in listeners)
+        and not _answers([plan], _OF_PLAN)
+        and not _answers(trainer.callbacks, _WITHIN)
     )
+
+
+def _answers(parts: Iterable[Any], names: Iterable[str]) -> bool:
+    """Whether any of these hooks does anything in any of these parts of a training."""
+    return any(is_overridden(name, part) for part in parts for name in names)
 
 
 class LeanEpochLoop(_TrainingEpochLoop):
     """The host's loop, with the same steps, counters, checkpoints and runs of validation.
 
-    Whether minibatches can do without hooks is found out when an epoch begins; those that cannot go the host's way,
-    and so does the first one after a restart.
+    What callbacks and others want of minibatches is found out when an epoch begins. Those of which more is wanted than
+    a step of the optimiser, with callbacks before and after it, go the host's way, and so does the first one after a
+    restart.
     """
 
     _plain = False
+    _heard = True
     _validates: bool | None = None
 
     def run(self, data_fetcher: _DataFetcher) -> None:
         """Run an epoch."""
         self._plain = is_plain(self.trainer, data_fetcher)
+        by_step = any(figure.meta.on_step for figure in self._results.values())
+        self._heard = by_step or _answers(self.trainer.callbacks, _AROUND)  # type: ignore[attr-defined]
         self._validates = self._should_check_val_epoch()
         selector: Any = self.trainer._data_connector._datahook_selector
         self._hooks = [getattr(selector.get_instance(name), name) for name in _OF_DATA]
@@ -90,29 +95,49 @@ class LeanEpochLoop(_TrainingEpochLoop):
         progress.is_last_batch = data_fetcher.done
         batch = self._moved(batch)
         progress.increment_ready()
-        connector = self.trainer._logger_connector
-        connector._first_loop_iter = connector._first_loop_iter is None
+        self._tell_start(batch, batch_idx)
+        output = None
         if batch is None:
             self._warning_cache.warn("the loader of the minibatches gave None, which is left out.")
         else:
             progress.increment_started()
-            self._optimise(batch, batch_idx)
+            output = {"loss": self._optimise(batch, batch_idx)}
         progress.increment_processed()
         self.update_lr_schedulers("step", update_plateau_schedulers=False)
         if self._num_ready_batches_reached():
             self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
-        progress.increment_completed()
+        self._tell_end(output, batch, batch_idx)
+
+    def _tell_start(self, batch: Any, batch_idx: int) -> None:
+        """Let callbacks know that a minibatch begins, if any wishes to, and the logger in any case."""
+        connector = self.trainer._logger_connector
+        if self._heard and batch is not None:
+            connector.on_batch_start(batch)
+            call._call_callback_hooks(self.trainer, _AROUND[0], batch, batch_idx)
+        else:
+            connector._first_loop_iter = connector._first_loop_iter is None
+
+    def _tell_end(self, output: dict[str, Any] | None, batch: Any, batch_idx: int) -> None:
+        """Let callbacks and loggers know that a minibatch has ended, if there is anything for them."""
+        connector = self.trainer._logger_connector
+        if self._heard:
+            call._call_callback_hooks(self.trainer, _AROUND[1], output, batch, batch_idx)
+            connector.on_batch_end()
+        self.batch_progress.increment_completed()
+        if self._heard:
+            connector.update_train_step_metrics()
 
     def _moved(self, batch: Any) -> Any:
         """The minibatch on the device of the model, as the data wish it to get there."""
         before, transfer, after = self._hooks
         return after(transfer(before(batch, 0), self.trainer.strategy.root_device, 0), 0)
 
-    def _optimise(self, batch: Any, batch_idx: int) -> None:
-        """Make the gradients of a minibatch and a step of the optimiser."""
+    def _optimise(self, batch: Any, batch_idx: int) -> Tensor:
+        """Make the gradients of a minibatch and a step of the optimiser; returns the loss before it."""
         plan: Any = self.trainer.lightning_module
         optimizer: Any = self.trainer.optimizers[0]
         progress = self.automatic_optimization.optim_progress.optimizer
+        lost: list[Tensor] = []
 
         def closure() -> Tensor:
             with torch.enable_grad():
@@ -124,11 +149,13 @@ class LeanEpochLoop(_TrainingEpochLoop):
                 plan.backward(loss)
             if self.trainer.gradient_clip_val:
                 plan.clip_gradients(optimizer)
-            return loss.detach()
+            lost[:] = [loss.detach()]
+            return lost[0]
 
         progress.step.increment_ready()
         optimizer.step(closure)
         progress.step.increment_completed()
+        return lost[0]
 
     def _should_check_val_epoch(self) -> bool:
         """Whether the epoch has validation, which every minibatch asks and no minibatch changes."""
