@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from array import array
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from llvmlite import ir
 from numba import cfunc, types
@@ -134,13 +134,14 @@ class RowLoop:
         words = [0, n_rows, self.chunk]
         for tensor in tensors:
             words += [tensor.data_ptr(), *tensor.shape]
-        table = np.array(words, dtype=np.int64)
+        table = array("q", words)
+        address, _ = table.buffer_info()
         n_threads = min(torch.get_num_threads(), -(-n_rows // self.chunk))
         start = _start() if n_threads > 1 else None
         if start is None:
-            self._compiled.ctypes(table.ctypes.data)
+            self._compiled.ctypes(address)
         else:
-            start(self._compiled.address, table.ctypes.data, n_threads, 0)
+            start(self._compiled.address, address, n_threads, 0)
 
 
 def row_loop(chunk: int) -> Callable[[Callable[[Any], None]], RowLoop]:
