@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -71,7 +70,7 @@ class _Compressed(torch.autograd.Function):
             n_in, (starts, columns, values) = ctx.x.shape[1], parts_of(ctx.x)
             by, rows, turned = (torch.empty(n, dtype=torch.int32) for n in (n_in + 1, len(columns), 0))
             turned = torch.empty_like(values)
-            _turn(*(np.asarray(each) for each in (starts, columns, values, by, rows, turned)))
+            _turn(*(each.numpy() for each in (starts, columns, values, by, rows, turned)))
             in_weight = grad.new_empty(n_in, grad.shape[1])
             _weighted_sums(n_in, by, rows, turned, grad, grad.new_zeros(grad.shape[1]), in_weight)
         return None, in_weight, grad.sum(0) if ctx.needs_input_grad[2] else None
