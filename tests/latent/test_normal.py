@@ -10,7 +10,7 @@ from torch.distributions import Independent, Laplace, Normal, kl_divergence
 from curvi.latent import NormalLatent
 
 
-@pytest.mark.parametrize("batch", [(), (7,), (2, 7)])
+@pytest.mark.parametrize("batch", [(), (7,), (2, 7), (1100,)])
 @pytest.mark.parametrize("spread", [0.1, 3.0])
 def test_divergence_and_gradient_are_those_of_torch(batch, spread):
     torch.manual_seed(0)
