@@ -24,7 +24,7 @@ RUNS = {
     "streaming.py": "--cells 20000 80000 1000000 --steps 625",
     "embedding_throughput.py": "--cells 5000 20000 100000 --repeats 3",
     "geodesic_knn.py": "--n 5000 20000 100000 --whole 5000 --scanpy",
-    "image_epoch.py": "--repeats 3",
+    "image_epoch.py": "--threads 1 2 --repeats 3",
     "ddp.py": "--latents vMF Gaussian --normalization layer --seeds 2 --epochs 10",
     "cost_model.py": "",
 }

@@ -2,21 +2,24 @@
 
 The same variational autoencoder, 784-256-128-10 and back, ReLU, with a Gaussian latent space and a Bernoulli
 likelihood, Adam, minibatches of 128: by `CurviVAE.train`, by a plain loop over a `DataLoader` of single images, as
-tutorials write it, and by a loop over shuffled slices of one tensor. In one process, in turn; medians compare.
+tutorials write it, and by a loop over shuffled slices of one tensor. In turn; medians compare. Each number of threads
+has a process of its own.
 
-Usage: ``CURVI_DATA_DIR=... python benchmarks/image_epoch.py [--repeats 5] [--threads 1] [--json]``
+Usage: ``CURVI_DATA_DIR=... python benchmarks/image_epoch.py [--repeats 5] [--threads 1 2] [--json]``
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
-from _scale import BATCH, EpochClock, print_table
+from _scale import BATCH, EpochClock, fresh, print_table
 from _setting import QUIET, add_json_option, be_quiet, machine, write_results
 from anndata import AnnData
 from torch import Tensor, nn
@@ -95,18 +98,10 @@ def our_epoch(adata: AnnData) -> Callable[[], tuple[float, float]]:
     return epoch
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--images", type=int, default=60_000)
-    parser.add_argument("--threads", type=int, help="by default as many as torch takes")
-    add_json_option(parser, __file__)
-    options = parser.parse_args()
-    be_quiet()
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+def measure(n_images: int, repeats: int) -> list[dict[str, Any]]:
+    """A row for each loop: seconds an epoch, and how many times ours that is."""
     torch.manual_seed(0)
-    adata = curvi.datasets.mnist(n_train=options.images, n_test=0)
+    adata = curvi.datasets.mnist(n_train=n_images, n_test=0)
     # Black and white, so that the likelihood is one of all three.
     adata.X = (np.random.default_rng(0).random(adata.shape) < adata.X).astype(np.float32)
     images = torch.from_numpy(adata.X)
@@ -117,35 +112,65 @@ def main() -> None:
         SLICES: loop_epoch(images, lambda: slices(images)),
     }
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in epochs}
-    for repeat in range(options.repeats + 1):
+    for repeat in range(repeats + 1):
         for name, epoch in epochs.items():
             found = epoch()
             if repeat:
                 seconds[name].append(found)
-    print(f"{len(images):,} images, minibatch {BATCH}, {options.repeats} epochs in turn, {machine()}\n")
-    figures, rows = [], []
+    ours = np.array(seconds[OURS])
+    rows = []
     for name, values in seconds.items():
         wall, cpu = (np.array(part) for part in zip(*values, strict=True))
-        ours = np.array(seconds[OURS])
         row = {
             "loop": name,
             "n_images": len(images),
+            "threads": torch.get_num_threads(),
             "wall_s": statistics.median(wall),
             "cpu_s": statistics.median(cpu),
             "times_ours": float(np.median(wall / ours[:, 0])),
             "times_ours_cpu": float(np.median(cpu / ours[:, 1])),
         }
-        figures.append(row)
-        rows.append(
+        rows.append(row)
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    print(f"{rows[0]['n_images']:,} images, minibatch {BATCH}, threads: {rows[0]['threads']}\n")
+    print_table(
+        [
             {
-                "": name,
+                "": row["loop"],
                 "s an epoch": f"{row['wall_s']:.2f}",
                 "processor s": f"{row['cpu_s']:.2f}",
                 "times ours": f"{row['times_ours']:.2f}",
                 "times ours, processor time": f"{row['times_ours_cpu']:.2f}",
             }
-        )
-    print_table(rows)
+            for row in rows
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--threads", nargs="+", type=int, help="by default as many as torch takes")
+    add_json_option(parser, __file__)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    be_quiet()
+    threads = options.threads or [torch.get_num_threads()]
+    if options.one:
+        torch.set_num_threads(threads[0])
+        print(json.dumps(measure(options.images, options.repeats)))
+        return
+    print(machine())
+    figures: list[dict[str, Any]] = []
+    for n_threads in threads:
+        same = ["--images", options.images, "--repeats", options.repeats, "--threads", n_threads]
+        rows = fresh(__file__, "--one", *same)
+        table(rows)
+        figures += rows
     write_results(options.json, figures)
 
 

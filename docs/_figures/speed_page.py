@@ -212,9 +212,9 @@ def processes(rows: list[Row]) -> Parts:
 
 def images(rows: list[Row]) -> Parts:
     figures = ["wall_s", "cpu_s", "times_ours", "times_ours_cpu"]
-    lines = [[maths(row["loop"]), *(f"{row[key]:.2f}" for key in figures)] for row in rows]
-    head = ["loop", "s an epoch", "processor s", "times `curvi`", "times `curvi`, processor"]
-    return {"table": table(head, lines), "n": f"{rows[0]['n_images']:,}"}
+    lines = [[str(row["threads"]), maths(row["loop"]), *(f"{row[key]:.2f}" for key in figures)] for row in rows]
+    head = ["threads", "loop", "s an epoch", "processor s", "times `curvi`", "times `curvi`, processor"]
+    return {"table": table(head, first_named(lines)), "n": f"{rows[0]['n_images']:,}"}
 
 
 def worked_out(found: Row) -> Parts:
