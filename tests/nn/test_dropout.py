@@ -69,3 +69,11 @@ def test_nothing_is_lost_in_evaluation_or_at_rate_0():
     assert Dropout(0.5).eval()(x) is x
     assert torch.equal(Dropout(0.0)(x), x)
     assert torch.equal(Dropout(1.0)(x), torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_fewer_digits_lose_the_same_units(dtype):
+    torch.manual_seed(0)
+    found = Dropout(0.5)(torch.ones(40, 50, dtype=dtype))
+    assert found.dtype == dtype
+    assert torch.equal(found.float(), drawn(0.5, (40, 50)))

@@ -16,6 +16,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 # Of its 64 bits the upper 53 are a uniform number.
 _UNIT = 2.0**-53
+_SINGLE = frozenset({torch.float32, torch.bfloat16, torch.float16})
 
 
 @njit(error_model="numpy")
@@ -50,8 +51,8 @@ def _fill(table: Any) -> None:
 class Dropout(nn.Dropout):
     """Set units to 0 in training, each with probability ``p``, and scale the others by ``1 / (1 - p)``.
 
-    The same as :class:`torch.nn.Dropout`. In float32 on a CPU torch's generator gives the seed of the mask only, so
-    that the mask does not depend on the number of threads.
+    The same as :class:`torch.nn.Dropout`. On a CPU, in float32 and less, torch's generator gives the seed of the mask
+    only, which depends neither on the number of threads nor on the precision.
 
     Examples
     --------
@@ -62,10 +63,10 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """Rows ``(n, width)`` with units set to 0; in evaluation the rows themselves."""
-        at_hand = input.is_cpu and input.dtype == torch.float32 and input.ndim == 2
+        at_hand = input.is_cpu and input.dtype in _SINGLE and input.ndim == 2
         if not (at_hand and self.training and 0 < self.p < 1):
             return super().forward(input)
-        mask = torch.empty(input.shape)
+        mask = torch.empty(input.shape, dtype=torch.float32)
         seed = torch.randint(2**63 - 1, (1,))
-        _fill(len(mask), seed, torch.tensor([self.p], dtype=torch.float64), mask)
-        return input * mask
+        _fill(mask.shape[0], seed, torch.tensor([self.p], dtype=torch.float64), mask)
+        return input * mask.to(input.dtype)
