@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from curvi._compiled import compiled
+from curvi._recording import recorded_whole
 
 
 @cache
@@ -71,6 +72,7 @@ def _sum(starts: Any, values: Any, out: Any) -> None:
         out[i, 0] = total
 
 
+@recorded_whole
 def row_sums(x: Tensor) -> Tensor:
     """The sum of each of the compressed rows, ``(n, 1)``; on the processor, as exact as double precision."""
     if not x.is_cpu:
@@ -91,6 +93,7 @@ def _spread(starts: Any, columns: Any, values: Any, out: Any) -> None:
             row[columns[k]] = values[k]
 
 
+@recorded_whole
 def dense(x: Tensor) -> Tensor:
     """A tensor of compressed rows as a dense one ``(n, n_columns)``; a dense one as it is."""
     if not is_compressed(x):
@@ -115,6 +118,7 @@ def _entries(x: Any, starts: Any, columns: Any, values: Any) -> None:
     starts[len(x)] = found
 
 
+@recorded_whole
 def compressed_counts(x: Tensor) -> Tensor:
     """A dense tensor ``(n, n_columns)`` in memory as compressed rows."""
     n, n_columns = x.shape

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from curvi._recording import recorded_whole
 from curvi.distributions._arrays import enter, few, flat, in_blocks, kept, leave, powers, shaped, single
 from curvi.distributions._derivatives import with_derivatives
 from curvi.distributions._row_kernel import bessel_rows, divergence_rows
@@ -132,6 +133,7 @@ def _plan(m: int, least: int, order: int, xp: Any, dtype: torch.dtype, device: t
     return _Plan(xp, m / 2 - 1 + steps, steps, table, divisors, weights, constants[0][1][::-1])
 
 
+@recorded_whole
 def terms(m: int, kappa: Tensor) -> Terms:
     r""":math:`\Phi`, :math:`A` and what belongs to them at ``kappa (...)``, in float64 where the device has it.
 
@@ -151,6 +153,7 @@ def terms(m: int, kappa: Tensor) -> Terms:
     return Terms(*in_blocks(lambda k: _evaluate(plan, k), dtype, kappa))
 
 
+@recorded_whole
 def divergence(m: int, kappa: Tensor) -> tuple[Tensor, Tensor]:
     """The divergence from the uniform law and its slope alone, in the dtype of ``kappa``."""
     if double(kappa.device) != torch.float64 or not few(kappa, kappa.numel()):

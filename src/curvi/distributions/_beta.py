@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from curvi._recording import recorded_whole
 from curvi.distributions._arrays import enter, few, flat, in_blocks, kept, leave, powers, shaped, single
 from curvi.distributions._beta_kernel import divergence_rows, potential_rows
 from curvi.manifolds._device import double, library
@@ -159,6 +160,7 @@ def _plan(m: int, sizes: tuple[int, int, int], xp: Any, dtype: torch.dtype, devi
     return _Plan(xp, (m - 1) / 2, first, arguments, weights, constant, table, series)
 
 
+@recorded_whole
 def terms(m: int, kappa: Tensor) -> Terms:
     r""":math:`F` and what belongs to it at ``kappa (...)``, in float64 where the device has it.
 
@@ -174,6 +176,7 @@ def terms(m: int, kappa: Tensor) -> Terms:
     return Terms(*in_blocks(lambda k: _evaluate(plan, k), dtype, kappa))
 
 
+@recorded_whole
 def divergence(m: int, kappa: Tensor) -> tuple[Tensor, Tensor]:
     """The divergence from the uniform law and its slope alone, the first two of :func:`terms`."""
     xp, dtype = library(kappa.device), double(kappa.device)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Size, Tensor
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from curvi._recording import Function
 from curvi.distributions._arrays import broadcast, flat, repeated, row_by_row, shaped
 from curvi.distributions._carried_kernel import (
     SCALARS,

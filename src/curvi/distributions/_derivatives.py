@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+from curvi._recording import Function
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

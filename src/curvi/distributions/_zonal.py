@@ -7,10 +7,10 @@ from operator import index
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import Size, Tensor, promote_types
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.distributions import Distribution, constraints
 
+from curvi._recording import Function
 from curvi.distributions._around import meridians, place, pull_back
 from curvi.distributions._around_rows import place_by_rows, pull_back_by_rows, row_meridians
 from curvi.distributions._arrays import broadcast, enter, few, leave, rows

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
+from curvi._recording import Function
 from curvi.manifolds._device import library
 
 Array = np.ndarray[Any, Any]

@@ -11,6 +11,7 @@ from torch import Size, Tensor
 from torch.distributions import Independent, Normal, kl_divergence, register_kl
 
 from curvi._compiled import compiled
+from curvi._recording import Function
 from curvi.distributions._arrays import few, flat, row_by_row, shaped
 from curvi.latent._base import LatentSpace, named_parameters
 from curvi.manifolds import Euclidean
@@ -48,7 +49,7 @@ def _slopes(grad: Any, loc: Any, scale: Any, in_loc: Any, in_scale: Any) -> None
             in_scale[i, j] = grad[i] * (scale[i, j] - 1 / scale[i, j])
 
 
-class _Divergence(torch.autograd.Function):
+class _Divergence(Function):
     r"""The divergence from the standard normal distribution, ``(...)``, of few rows on a CPU in a compiled pass.
 
     .. math:: \tfrac12 \sum_j (\sigma_j^2 + \mu_j^2 - 1) - \sum_j \log\sigma_j

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Size, Tensor, nn
-from torch.autograd import Function
 from torch.nn import functional
 
+from curvi._recording import Function
 from curvi.distributions import WrappedNormal
 from curvi.distributions._wrapped_normal import known_coordinates
 from curvi.latent._base import LatentSpace, named_parameters

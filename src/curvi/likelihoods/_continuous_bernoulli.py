@@ -10,6 +10,7 @@ from scipy.special import zeta
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 
+from curvi._recording import Function
 from curvi.likelihoods._base import Likelihood
 from curvi.likelihoods._fold import fold
 from curvi.likelihoods._observations import UnitInterval
@@ -64,7 +65,7 @@ def _spread(a: Tensor) -> Tensor:
     return torch.where(near, series, large**-2 - decayed / (1 - decayed) ** 2)
 
 
-class _LogIntegral(torch.autograd.Function):
+class _LogIntegral(Function):
     r"""The logarithm of :math:`\int_0^1 e^{-a d}\,\mathrm{d}d = (1 - e^{-a}) / a` for :math:`a \ge 0`."""
 
     @staticmethod

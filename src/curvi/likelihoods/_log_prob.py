@@ -10,6 +10,7 @@ from torch import Size, Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from curvi._recording import Function
 from curvi.likelihoods._binet import binet, binet_slope
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _log_ratio(gap: Tensor, low: Tensor) -> Tensor:
     return (gap.abs() / low).log1p_().mul_(gap.sign())
 
 
-class _NegativeBinomialLogProb(torch.autograd.Function):
+class _NegativeBinomialLogProb(Function):
     r"""The saddle-point form of :cite:t:`Loader2000`, in which no two large terms cancel.
 
     With :math:`n = x + \theta` and Binet's function :math:`J`,
@@ -125,7 +126,7 @@ class _NegativeBinomialLogProb(torch.autograd.Function):
         return grad_mean, grad_theta, None
 
 
-class _PoissonLogProb(torch.autograd.Function):
+class _PoissonLogProb(Function):
     r"""Saddle-point form: :math:`x - \mu - x \log(x / \mu) - \tfrac12\log 2\pi x - J(x)`, or :math:`-\mu` at 0."""
 
     @staticmethod
@@ -147,7 +148,7 @@ class _PoissonLogProb(torch.autograd.Function):
         return ctx.spots.put(torch.full_like(mean, -1.0), (ctx.spots.x - mu) / mu).mul_(grad), None
 
 
-class _ZeroInflation(torch.autograd.Function):
+class _ZeroInflation(Function):
     r"""A share :math:`\pi = \mathrm{sigmoid}(\ell)` of extra zeros, given the log-probability :math:`b` without.
 
     .. math:: b - \log(1 + e^\ell) \quad (x > 0), \qquad \log(e^\ell + e^b) - \log(1 + e^\ell) \quad (x = 0).

@@ -9,6 +9,7 @@ from torch import Size, Tensor
 from torch.autograd.function import once_differentiable
 
 from curvi._compressed import compressed_counts, is_compressed, parts_of
+from curvi._recording import Function
 
 if TYPE_CHECKING:
     from curvi._threads import RowLoop
@@ -39,7 +40,7 @@ def _by_rows(parameter: Tensor, shape: Size) -> Tensor:
     return rows.detach().contiguous()
 
 
-class _Pass(torch.autograd.Function):
+class _Pass(Function):
     """The gradients are made together with the value, so that the backward pass only scales them."""
 
     @staticmethod

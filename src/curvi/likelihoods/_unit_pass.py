@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from curvi._compressed import dense, is_compressed, parts_of
+from curvi._recording import Function
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
@@ -22,7 +23,7 @@ def _takes(logits: Tensor, x: Tensor) -> bool:
     return cpu and x.ndim == 2 and logits.shape[-2:] == x.shape and not x.requires_grad
 
 
-class _Pass(torch.autograd.Function):
+class _Pass(Function):
     """The gradient is made together with the value, so that the backward pass only scales it."""
 
     @staticmethod

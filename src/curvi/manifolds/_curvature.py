@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 from torch.nn.functional import softplus
 
+from curvi._recording import Function, is_recording
 from curvi.manifolds._device import is_transforming, working
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class Curvature(nn.Module):
         raw = self.raw
         if raw.device.type != "cpu" or torch.compiler.is_compiling() or is_transforming():
             return _power(raw, exponent, dtype)
+        if is_recording():
+            # A run of what is recorded makes it anew, too.
+            return _Power.apply(raw, exponent, dtype)
         # By the value, which optimisers may change behind the back of whoever counts changes.
         now = raw.item(), raw.requires_grad and torch.is_grad_enabled(), torch.is_inference_mode_enabled()
         known, maker, made = self._made.get((exponent, dtype), (None, None, None))

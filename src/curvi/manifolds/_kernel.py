@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from torch import Size, Tensor
-from torch.autograd import Function
 
+from curvi._recording import Function
 from curvi.manifolds._device import is_transforming, library, working
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from lightning.pytorch.trainer import call
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from curvi.model._plan import LeanTrainingPlan
+from curvi.model._recorded import RecordedSteps, can_be_recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from lightning.pytorch.loops.fetchers import _DataFetcher
     from torch import Tensor
 
+    from curvi.model._plan import Figures
+
 # What Lightning calls in every minibatch: of callbacks before and after it, of callbacks within it, of the plan, and of
 # whoever has the data.
 _AROUND = ("on_train_batch_start", "on_train_batch_end")
 _WITHIN = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 _OF_PLAN = (*_AROUND, *_WITHIN, "optimizer_zero_grad", "configure_gradient_clipping", "optimizer_step")
+# Whose callbacks leave the model as it is while an epoch runs.
+_HARMLESS = frozenset({"curvi", "lightning", "scvi"})
 _OF_DATA = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
@@ -64,6 +69,8 @@ class LeanEpochLoop(_TrainingEpochLoop):
     _plain = False
     _heard = True
     _validates: bool | None = None
+    _steps: RecordedSteps | None = None
+    _watched = False
 
     def run(self, data_fetcher: _DataFetcher) -> None:
         """Run an epoch."""
@@ -71,6 +78,10 @@ class LeanEpochLoop(_TrainingEpochLoop):
         by_step = any(figure.meta.on_step for figure in self._results.values())
         self._heard = by_step or _answers(self.trainer.callbacks, _AROUND)  # type: ignore[attr-defined]
         self._validates = self._should_check_val_epoch()
+        self._steps = self._recorded()
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        others = [each for each in callbacks if type(each).__module__.partition(".")[0] not in _HARMLESS]
+        self._watched = _answers(others, _AROUND)
         selector: Any = self.trainer._data_connector._datahook_selector
         self._hooks = [getattr(selector.get_instance(name), name) for name in _OF_DATA]
         try:
@@ -108,6 +119,15 @@ class LeanEpochLoop(_TrainingEpochLoop):
             self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
         self._tell_end(output, batch, batch_idx)
 
+    def _recorded(self) -> RecordedSteps | None:
+        """The steps of the module that are known by their operations; None where they must not be recorded."""
+        plan: Any = self.trainer.lightning_module
+        if not self._plain or not can_be_recorded(plan):
+            return None
+        steps = RecordedSteps.of(plan.module)
+        steps.begin(plan)
+        return steps
+
     def _tell_start(self, batch: Any, batch_idx: int) -> None:
         """Let callbacks know that a minibatch begins, if any wishes to, and the logger in any case."""
         connector = self.trainer._logger_connector
@@ -140,13 +160,18 @@ class LeanEpochLoop(_TrainingEpochLoop):
         lost: list[Tensor] = []
 
         def closure() -> Tensor:
+            progress.zero_grad.increment_ready()
+            progress.zero_grad.increment_started()
+            optimizer.zero_grad()
+            progress.zero_grad.increment_completed()
             with torch.enable_grad():
-                loss = plan.training_step(batch, batch_idx)
-                progress.zero_grad.increment_ready()
-                progress.zero_grad.increment_started()
-                optimizer.zero_grad()
-                progress.zero_grad.increment_completed()
-                plan.backward(loss)
+                figures = self._by_operations(plan, batch)
+                if figures is None:
+                    loss = plan.training_step(batch, batch_idx)
+                    plan.backward(loss)
+                else:
+                    plan.keep(figures)
+                    loss = figures.loss
             if self.trainer.gradient_clip_val:
                 plan.clip_gradients(optimizer)
             lost[:] = [loss.detach()]
@@ -156,6 +181,14 @@ class LeanEpochLoop(_TrainingEpochLoop):
         optimizer.step(closure)
         progress.step.increment_completed()
         return lost[0]
+
+    def _by_operations(self, plan: Any, batch: Any) -> Figures | None:
+        """The figures of a minibatch, with its gradients in the parameters; None where torch has to make them."""
+        if self._steps is None:
+            return None
+        if self._watched:
+            self._steps.begin(plan)
+        return self._steps.run(plan, batch)
 
     def _should_check_val_epoch(self) -> bool:
         """Whether the epoch has validation, which every minibatch asks and no minibatch changes."""

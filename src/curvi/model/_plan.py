@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import cos, isfinite, pi
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,9 +17,9 @@ from curvi.data import CellLoader
 from curvi.model._adam import Adam, AdamW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from scvi.module.base import BaseModuleClass, LossOutput
+    from scvi.module.base import BaseModuleClass
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
@@ -53,6 +53,25 @@ def has_kept_rows(module: nn.Module) -> bool:
     return any(parameter in _KEPT for parameter in module.parameters())
 
 
+def is_kept(parameter: Tensor) -> bool:
+    """Whether :func:`keep_rows` was said of a parameter."""
+    return parameter in _KEPT
+
+
+class Figures(NamedTuple):
+    """What is known of a minibatch after its forward pass."""
+
+    n: int
+    """Its cells."""
+    values: dict[str, Tensor]
+    """The loss and further metrics by the cell, and then the sums of the two terms of the ELBO."""
+
+    @property
+    def loss(self) -> Tensor:
+        """What is to be minimised."""
+        return self.values["loss"]
+
+
 class EpochSums:
     """Sums over the cells of an epoch, kept on the device until they are read.
 
@@ -67,13 +86,11 @@ class EpochSums:
         self._steps: list[list[Tensor]] = []
         self._total: Tensor | None = None
 
-    def add(self, output: LossOutput) -> None:
-        """Add a minibatch: its loss and further metrics by the cell, its two terms of the ELBO, its cells."""
-        means = {"loss": output.loss, **output.extra_metrics}
-        self._names = ["cells", *means, "reconstruction_loss", "kl_local"]
-        self._sizes.append(output.n_obs_minibatch)
-        figures = [*means.values(), output.reconstruction_loss_sum, output.kl_local_sum]
-        self._steps.append([value.detach() for value in figures])
+    def add(self, figures: Figures) -> None:
+        """Add a minibatch."""
+        self._names = ["cells", *figures.values]
+        self._sizes.append(figures.n)
+        self._steps.append([value.detach() for value in figures.values.values()])
         if len(self._steps) == self._AT_ONCE:
             self._add_up()
 
@@ -262,23 +279,38 @@ class LeanTrainingPlan(TrainingPlan):
             self._weight = torch.tensor(weight, device=self.device)
         return self._weight
 
+    def weigh(self) -> Tensor:
+        """Let the next loss have the weight of the divergence in this step, and return it."""
+        weight = self.loss_kwargs["kl_weight"] = self.kl_weight
+        return weight
+
+    def figures(self, batch: Mapping[str, Tensor | None]) -> Figures:
+        """The figures of a minibatch, with a graph for their gradients."""
+        _, _, output = self.forward(batch, loss_kwargs=self.loss_kwargs)
+        sums = {"reconstruction_loss": output.reconstruction_loss_sum, "kl_local": output.kl_local_sum}
+        return Figures(output.n_obs_minibatch, {"loss": output.loss, **output.extra_metrics, **sums})
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a minibatch."""
-        self.loss_kwargs["kl_weight"] = self.kl_weight
-        _, _, output = self.forward(batch, loss_kwargs=self.loss_kwargs)
-        self._train_sums.add(output)
+        self.weigh()
+        figures = self.figures(batch)
+        self.keep(figures)
+        return figures.loss
+
+    def keep(self, figures: Figures) -> None:
+        """Add a minibatch to the sums of the epoch."""
+        self._train_sums.add(figures)
         if self.on_step:
             # By the step: what goes through `log` is kept by the epoch once a figure of the epoch stands beside it.
             for logger in self.trainer.loggers:
-                logger.log_metrics({"train_loss_step": float(output.loss.detach())}, step=self.global_step)
-        return output.loss
+                logger.log_metrics({"train_loss_step": float(figures.loss.detach())}, step=self.global_step)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Add a minibatch of validation cells to the sums."""
-        _, _, output = self.forward(batch, loss_kwargs=self.loss_kwargs)
-        self._validation_sums.add(output)
+        figures = self.figures(batch)
+        self._validation_sums.add(figures)
         if self.on_step:
-            self.log("validation_loss_step", output.loss, on_step=True, on_epoch=False)
+            self.log("validation_loss_step", figures.loss, on_step=True, on_epoch=False)
 
     def on_train_epoch_end(self) -> None:
         """Log the training figures of the epoch."""

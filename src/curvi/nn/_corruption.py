@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from curvi._compiled import compiled
 from curvi._compressed import is_compressed, with_values
 from curvi._named import Named
+from curvi._recording import recorded_whole
 
 # Beyond so many molecules of one kind in a cell there is no table of the odds.
 _MANY = 64
@@ -110,6 +111,7 @@ class CountThinning(Corruption, name="thinning"):
         thinned[present] = self._survivors(x[present])
         return thinned
 
+    @recorded_whole
     def _survivors(self, counts: Tensor) -> Tensor:
         """How many of each count, of any shape, are left."""
         if not counts.is_cpu:

@@ -9,6 +9,7 @@ import torch
 from numba import njit
 from torch import Tensor, nn
 
+from curvi._recording import recorded_whole
 from curvi._threads import arrays, claim, row_loop
 
 # The generator SplitMix64: a step and two multipliers (Steele, Lea and Flood 2014).
@@ -66,7 +67,13 @@ class Dropout(nn.Dropout):
         at_hand = input.is_cpu and input.dtype in _SINGLE and input.ndim == 2
         if not (at_hand and self.training and 0 < self.p < 1):
             return super().forward(input)
-        mask = torch.empty(input.shape, dtype=torch.float32)
-        seed = torch.randint(2**63 - 1, (1,))
-        _fill(mask.shape[0], seed, torch.tensor([self.p], dtype=torch.float64), mask)
-        return input * mask.to(input.dtype)
+        return input * _mask(input, self.p).to(input.dtype)
+
+
+@recorded_whole
+def _mask(like: Tensor, lost: float) -> Tensor:
+    """The factors of units ``(n, width)``."""
+    mask = torch.empty(like.shape, dtype=torch.float32)
+    seed = torch.randint(2**63 - 1, (1,))
+    _fill(mask.shape[0], seed, torch.tensor([lost], dtype=torch.float64), mask)
+    return mask

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from curvi._compiled import compiled
 from curvi._compressed import is_compressed, parts_of
+from curvi._recording import Function
 from curvi._threads import arrays, claim, row_loop
 from curvi.nn._sums import weighted_sums
 
@@ -49,7 +50,7 @@ def _turn(starts: Any, columns: Any, values: Any, by: Any, rows: Any, turned: An
     by[0] = 0
 
 
-class _Compressed(torch.autograd.Function):
+class _Compressed(Function):
     """A linear map of compressed rows, whose weights are given by the feature."""
 
     @staticmethod

@@ -12,8 +12,10 @@ from torch.nn import functional
 
 from curvi._compiled import compiled
 from curvi._compressed import is_compressed, parts_of, with_values
+from curvi._recording import recorded_whole
 
 
+@recorded_whole
 def unit_rows(x: Tensor) -> Tensor:
     """Rows ``(n, n_features)``, dense or compressed, each scaled to length 1; a row of zeros stays one.
 
