@@ -9,47 +9,71 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor, nn
 
-from curvi._compiled import compiled
-from curvi._compressed import is_compressed, with_values
+from curvi._compressed import compressed_counts, dense, is_compressed, with_values
 from curvi._named import Named
 from curvi._recording import recorded_whole
+from curvi._threads import arrays, claim, row_loop
+from curvi.nn._uniform import new_seeds, uniform
 
-# Beyond so many molecules of one kind in a cell there is no table of the odds.
-_MANY = 64
+# Up to so many molecules of one kind there is a table of the odds; up to so many times that they are lost in parts.
+_MANY, _PARTS = 64, 32
+_CHUNK = 2048
 
 
 @cache
-def _odds(rate: float) -> np.ndarray[Any, Any]:
+def _odds(rate: float) -> Tensor:
     """The probability that of ``n`` molecules at most ``j`` are lost, at ``[n, j]``."""
     odds = np.ones((_MANY + 1, _MANY + 1))
     for n in range(_MANY + 1):
         each = [comb(n, j) * rate**j * (1 - rate) ** (n - j) for j in range(n)]
         odds[n, :n] = np.cumsum(each)
-    return odds
+    return torch.from_numpy(odds)
 
 
-@compiled(nogil=True)
-def _thin(counts: Any, uniform: Any, odds: Any, left: Any) -> int:
-    """What is left of each count by a uniform number for each above 0; how many are too large for the table."""
-    used = many = 0
-    for k in range(len(counts)):
-        count = counts[k]
-        left[k] = count
-        if not count > 0:
-            continue
-        if count > _MANY:
-            many += 1
-        else:
-            n, u = int(count), uniform[used]
-            # More are seldom lost, and to guess wrong costs more than to compare.
-            lost = (u >= odds[n, 0]) + (u >= odds[n, 1]) + (u >= odds[n, 2])
-            while lost > 2 and u >= odds[n, lost]:
-                lost += 1
-            left[k] = n - lost
-        used += 1
-    return many
+@njit(error_model="numpy")
+def _lost(n: Any, u: Any, odds: Any) -> Any:
+    """How many of ``n`` molecules are lost at a uniform number; ``n`` is in the table of the odds."""
+    of_n = odds[n]
+    # More are seldom lost of a few, and to guess wrong costs more than to compare.
+    lost = (u >= of_n[0]) + (u >= of_n[1]) + (u >= of_n[2])
+    if lost > 2:
+        while u >= of_n[lost]:
+            lost += 1
+    return lost
+
+
+_take = arrays("int64 1", "float64 2", "float32 1", "float32 1", "int64 1")
+
+
+@row_loop(chunk=_CHUNK)
+def _thin(table: Any) -> None:
+    """What is left of each count, and how many of each chunk are too large, which are left as they are.
+
+    The tensors: a seed for each of two sequences; the table of the odds; the counts; what is left of them; the number
+    of large ones by the chunk.
+    """
+    seeds, odds, counts, left, many = _take(table)
+    most = np.float32(_MANY)
+    first, stop = claim(table)
+    while first < stop:
+        large = 0
+        for k in range(first, stop):
+            rest, lost, part = counts[k], 0, 0
+            if rest > most * _PARTS:
+                large += 1
+                left[k] = rest
+                continue
+            while rest > most:
+                lost += _lost(np.uint32(_MANY), uniform(seeds[1], k * _PARTS + part), odds)
+                rest -= most
+                part += 1
+            lost += _lost(np.uint32(rest), uniform(seeds[0], k), odds)
+            left[k] = counts[k] - np.float32(lost)
+        many[first // _CHUNK] = large
+        first, stop = claim(table)
 
 
 class Corruption(Named, nn.Module, ABC, argument="corruption"):
@@ -104,7 +128,7 @@ class CountThinning(Corruption, name="thinning"):
         if is_compressed(x):
             return with_values(x, self._survivors(x.values()))
         if x.is_cpu:
-            return self._survivors(x)
+            return dense(self(compressed_counts(x)))
         thinned = x.clone()
         # Zeros stay zero, and most entries are zeros.
         present = x > 0
@@ -117,13 +141,12 @@ class CountThinning(Corruption, name="thinning"):
         if not counts.is_cpu:
             return torch.binomial(counts, torch.full_like(counts, 1.0 - self.rate))
         # Most counts are small: their law is a short table, in which one uniform number finds what is left.
-        values = np.ascontiguousarray(counts.detach().numpy())
-        left = np.empty_like(values)
-        uniform = torch.rand(int(np.count_nonzero(values > 0))).numpy()
-        many = _thin(values.ravel(), uniform, _odds(self.rate), left.ravel())
-        thinned = torch.from_numpy(left)
-        if many:
-            large = counts > _MANY
+        small = counts.detach().to(torch.float32).contiguous().view(-1)
+        left, many = torch.empty_like(small), torch.zeros(-(-len(small) // _CHUNK), dtype=torch.int64)
+        _thin(len(small), new_seeds(2), _odds(self.rate), small, left, many)
+        thinned = left.view(counts.shape).to(counts.dtype)
+        if many.any():
+            large = counts > _MANY * _PARTS
             thinned[large] = torch.binomial(counts[large], counts.new_tensor(1.0 - self.rate))
         return thinned
 

@@ -6,28 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 
 from curvi._recording import recorded_whole
 from curvi._threads import arrays, claim, row_loop
+from curvi.nn._uniform import new_seeds, uniform
 
-# The generator SplitMix64: a step and two multipliers (Steele, Lea and Flood 2014).
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-# Of its 64 bits the upper 53 are a uniform number.
-_UNIT = 2.0**-53
 _SINGLE = frozenset({torch.float32, torch.bfloat16, torch.float16})
-
-
-@njit(error_model="numpy")
-def _uniform(seed: Any, at: Any) -> Any:
-    """The number ``at`` of a sequence, from 0 to below 1."""
-    z = seed + (at + np.uint64(1)) * _STEP
-    z = (z ^ (z >> np.uint64(30))) * _FIRST
-    z = (z ^ (z >> np.uint64(27))) * _SECOND
-    z = z ^ (z >> np.uint64(31))
-    return np.float64(np.int64(z >> np.uint64(11))) * _UNIT
 
 
 _take = arrays("int64 1", "float64 1", "float32 2")
@@ -45,7 +30,7 @@ def _fill(table: Any) -> None:
         for i in range(first, stop):
             row = mask[i]
             for j in range(width):
-                row[j] = kept if _uniform(np.uint64(seed[0]), np.uint64(i * width + j)) >= lost else np.float32(0)
+                row[j] = kept if uniform(seed[0], i * width + j) >= lost else np.float32(0)
         first, stop = claim(table)
 
 
@@ -74,6 +59,5 @@ class Dropout(nn.Dropout):
 def _mask(like: Tensor, lost: float) -> Tensor:
     """The factors of units ``(n, width)``."""
     mask = torch.empty(like.shape, dtype=torch.float32)
-    seed = torch.randint(2**63 - 1, (1,))
-    _fill(mask.shape[0], seed, torch.tensor([lost], dtype=torch.float64), mask)
+    _fill(mask.shape[0], new_seeds(1), torch.tensor([lost], dtype=torch.float64), mask)
     return mask

@@ -34,12 +34,14 @@ def unit_rows(x: Tensor) -> Tensor:
     return with_values(x, scaled)
 
 
-@compiled(nogil=True)
+@compiled(nogil=True, fastmath={"reassoc"})
 def _scale(starts: Any, values: Any, scaled: Any) -> None:
     for i in range(len(starts) - 1):
+        # Parts that begin at 0 are done many entries at a time.
+        row, to = values[starts[i] : starts[i + 1]], scaled[starts[i] : starts[i + 1]]
         square = 0.0
-        for k in range(starts[i], starts[i + 1]):
-            square += values[k] * values[k]
+        for k in range(len(row)):
+            square += np.float64(row[k]) * np.float64(row[k])
         inverse = values.dtype.type(1 / max(sqrt(square), 1e-12))
-        for k in range(starts[i], starts[i + 1]):
-            scaled[k] = values[k] * inverse
+        for k in range(len(row)):
+            to[k] = row[k] * inverse
