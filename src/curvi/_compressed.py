@@ -89,8 +89,8 @@ def _spread(starts: Any, columns: Any, values: Any, out: Any) -> None:
     for i in range(len(out)):
         row = out[i]
         row[:] = 0
-        for k in range(starts[i], starts[i + 1]):
-            row[columns[k]] = values[k]
+        for k in range(np.uint32(starts[i]), np.uint32(starts[i + 1])):
+            row[np.uint32(columns[k])] = values[k]
 
 
 @recorded_whole

@@ -167,13 +167,28 @@ def log_factorial(x: float) -> float:
     return LOG_FACTORIAL[int(x)] if x < _N_FACTORIALS else stirling(x + 1.0)
 
 
+# Places are read as numbers without a sign: others may count from the end, and to ask costs as much as to write.
+@njit(error_model="numpy")
+def put(entries: Any, columns: Any, row: Any) -> None:
+    """Write entries to their places in a row."""
+    for k in range(len(columns)):
+        row[np.uint32(columns[k])] = entries[k]
+
+
+@njit(error_model="numpy")
+def clear(columns: Any, row: Any) -> None:
+    """Make places of a row 0."""
+    for k in range(len(columns)):
+        row[np.uint32(columns[k])] = 0
+
+
 @njit(error_model="numpy")
 def values_of(i: int, dense: Any, starts: Any, columns: Any, entries: Any, spare: Any) -> Any:
     """The values that go with row ``i``, of dense rows or, written into ``spare``, of compressed ones."""
     if len(dense):
         return dense[i % len(dense)]
     own = i % (len(starts) - 1)
+    begin, end = starts[own], starts[own + 1]
     spare[:] = 0
-    for k in range(starts[own], starts[own + 1]):
-        spare[columns[k]] = entries[k]
+    put(entries[begin:end], columns[begin:end], spare)
     return spare

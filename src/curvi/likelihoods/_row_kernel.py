@@ -13,9 +13,11 @@ from curvi.likelihoods._elementary import (
     NEAR_FLOOR,
     ONE,
     SUMS,
+    clear,
     exponentials,
     log,
     log1p,
+    put,
     stirling,
     stirling_slope,
 )
@@ -100,7 +102,7 @@ def settled(
     n = len(present)
     count, mean_of, theta_of, never, rise = work[0], work[1], work[2], work[3], work[4]
     for k in range(n):
-        j = present[k]
+        j = np.uint32(present[k])
         mean = share[j] * scale + FLOOR
         if mean < NEAR_FLOOR:
             # Where the floor is part of the mean, less of the mean moves with the raw map.
@@ -113,7 +115,7 @@ def settled(
     _logs(n, mean_of, never)
     log_likelihood = 0.0
     for k in range(n):
-        j, x, value = present[k], count[k], mean_of[k]
+        j, x, value = np.uint32(present[k]), count[k], mean_of[k]
         if x > _SMALL_COUNT:
             mean = np.float64(share[j] * scale + FLOOR)
             value, more = _larger(x, mean, np.float64(t[j]), never[k], theta_of[k])
@@ -170,11 +172,11 @@ def _rows(
     for i in range(first, stop):
         begin, end = starts[i % n], starts[i % n + 1]
         present = columns[begin:end]
-        counts[present] = entries[begin:end]
+        put(entries[begin:end], present, counts)
         if len(in_raw):
             pull, slope = in_raw[i], in_theta[i]
         value[i] = _row(raw[i], size[i % n], theta[i % len(theta)], counts, present, share, pull, slope, work)
-        counts[present] = 0
+        clear(present, counts)
 
 
 _take = arrays("float32 2", "float32 1", "float32 2", "float64 1", "float32 2", "float32 2", *COUNTS)

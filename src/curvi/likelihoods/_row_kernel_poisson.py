@@ -26,7 +26,7 @@ def _row(r: Any, size: Any, columns: Any, entries: Any, share: Any, pull: Any) -
     drawn = 0.0
     for k in range(n_present):
         count = np.float64(entries[k])
-        mean = share[columns[k]] * scale + np.float64(FLOOR)
+        mean = share[np.uint32(columns[k])] * scale + np.float64(FLOOR)
         log_likelihood += count * log(mean) - log_factorial(count)
         # Where the floor is part of the mean, less of the mean moves with the raw map.
         drawn += count if mean >= NEAR_FLOOR else count * (1 - np.float64(FLOOR) / mean)
@@ -34,9 +34,9 @@ def _row(r: Any, size: Any, columns: Any, entries: Any, share: Any, pull: Any) -
     for j in range(n_features):
         pull[j] = -share[j] * force
     for k in range(n_present):
-        mean = share[columns[k]] * scale + np.float64(FLOOR)
+        mean = share[np.uint32(columns[k])] * scale + np.float64(FLOOR)
         moved = 1.0 if mean >= NEAR_FLOOR else 1 - np.float64(FLOOR) / mean
-        pull[columns[k]] += np.float32(entries[k] * moved)
+        pull[np.uint32(columns[k])] += np.float32(entries[k] * moved)
     return log_likelihood
 
 

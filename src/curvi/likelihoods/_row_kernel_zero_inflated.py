@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import FLOOR, ONE, SUMS, exp, exponentials, log1p, log_quotient
+from curvi.likelihoods._elementary import FLOOR, ONE, SUMS, clear, exp, exponentials, log1p, log_quotient, put
 from curvi.likelihoods._row_kernel import COUNTS, N_WORK, settled
 
 _ZERO = np.float32(0)
@@ -97,12 +97,12 @@ def _rows(
     for i in range(first, stop):
         begin, end = starts[i % n], starts[i % n + 1]
         present = columns[begin:end]
-        counts[present] = entries[begin:end]
+        put(entries[begin:end], present, counts)
         if len(in_raw):
             pull, slope, gate = in_raw[i], in_theta[i], in_logits[i]
         t, zeros = theta[i % len(theta)], logits[i % len(logits)]
         value[i] = _row(raw[i], size[i % n], t, zeros, counts, present, share, kept, pull, slope, gate, work)
-        counts[present] = 0
+        clear(present, counts)
 
 
 _take = arrays(

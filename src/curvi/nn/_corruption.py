@@ -59,19 +59,19 @@ def _thin(table: Any) -> None:
     most = np.float32(_MANY)
     first, stop = claim(table)
     while first < stop:
-        large = 0
-        for k in range(first, stop):
-            rest, lost, part = counts[k], 0, 0
+        own, to, large = counts[first:stop], left[first:stop], 0
+        for k in range(len(own)):
+            rest, lost, part = own[k], 0, 0
             if rest > most * _PARTS:
                 large += 1
-                left[k] = rest
+                to[k] = rest
                 continue
             while rest > most:
-                lost += _lost(np.uint32(_MANY), uniform(seeds[1], k * _PARTS + part), odds)
+                lost += _lost(np.uint32(_MANY), uniform(seeds[1], (first + k) * _PARTS + part), odds)
                 rest -= most
                 part += 1
-            lost += _lost(np.uint32(rest), uniform(seeds[0], k), odds)
-            left[k] = counts[k] - np.float32(lost)
+            lost += _lost(np.uint32(rest), uniform(seeds[0], first + k), odds)
+            to[k] = own[k] - np.float32(lost)
         many[first // _CHUNK] = large
         first, stop = claim(table)
 
