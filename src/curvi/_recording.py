@@ -139,6 +139,11 @@ class Recorder(TorchDispatchMode):
             self._keep(tensor)
         self._inputs = [self._bind(tensor, Name(f"given_{name}")) for name, tensor in inputs.items()]
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # To be skipped, torch would load its compiler: seconds, and 0.3 GB.
+        return False
+
     def __enter__(self) -> Recorder:
         _thread.recorder = self
         super().__enter__()
@@ -206,7 +211,10 @@ class Recorder(TorchDispatchMode):
                 else:
                     own.append(gradient)
         returned = self._read((list(results), own))
-        return Program(self._inputs, self._lines, returned, self._lasting)
+        program = Program(self._inputs, self._lines, returned, self._lasting)
+        # The graph that was made during the recording knows the recorder.
+        self._alive.clear()
+        return program
 
     @contextmanager
     def _pause(self) -> Iterator[None]:

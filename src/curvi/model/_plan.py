@@ -83,28 +83,33 @@ class EpochSums:
     def __init__(self) -> None:
         self._names: list[str] = []
         self._sizes: list[int] = []
-        self._steps: list[list[Tensor]] = []
+        self._steps = torch.empty(0)
         self._total: Tensor | None = None
 
     def add(self, figures: Figures) -> None:
         """Add a minibatch."""
-        self._names = ["cells", *figures.values]
+        values = list(figures.values.values())
+        if not self._sizes:
+            self._names = ["cells", *figures.values]
+            self._steps = figures.loss.new_empty(self._AT_ONCE, len(values))
+        with torch.no_grad():
+            # Kept apart, they would be scattered among the large tensors of the steps, whose memory then has no use.
+            torch.stack(values, out=self._steps[len(self._sizes)])
         self._sizes.append(figures.n)
-        self._steps.append([value.detach() for value in figures.values.values()])
-        if len(self._steps) == self._AT_ONCE:
+        if len(self._sizes) == self._AT_ONCE:
             self._add_up()
 
     def _add_up(self) -> None:
         """Add the minibatches that wait to the sums."""
-        if not self._steps:
+        if not self._sizes:
             return
-        steps = torch.stack([torch.stack(figures) for figures in self._steps]).double()
+        steps = self._steps[: len(self._sizes)].double()
         sizes = torch.tensor(self._sizes, dtype=steps.dtype, device=steps.device)
         # All but the last two are by the cell.
         steps[:, :-2] *= sizes[:, None]
         total = torch.cat([sizes.sum()[None], steps.sum(0)])
         self._total = total if self._total is None else self._total + total
-        self._sizes, self._steps = [], []
+        self._sizes = []
 
     def means(self, plan: TrainingPlan) -> dict[str, Tensor]:
         """The mean of each figure over the cells of all processes; the sums start again."""
