@@ -115,7 +115,8 @@ class Program:
         if isinstance(made, Name):
             return "" if made.text in self._lasting else made.text
         if isinstance(made, tuple) and made:
-            return "".join(f"{self._target(each) or '_'}, " for each in made).rstrip()
+            parts = "".join(f"{self._target(each) or '_'}, " for each in made)
+            return f"({parts})"
         return ""
 
     def _text(self, value: Any) -> str:
@@ -125,6 +126,8 @@ class Program:
         if type(value) in (tuple, list):
             parts = "".join(f"{self._text(each)}, " for each in value)
             return f"({parts})" if type(value) is tuple else f"[{parts}]"
+        if type(value) is dict:
+            return f"{{{''.join(f'{self._held(key)}: {self._text(each)}, ' for key, each in value.items())}}}"
         return repr(value) if value is None or type(value) in (bool, int) else self._held(value)
 
     def _held(self, value: Any) -> str:

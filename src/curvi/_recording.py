@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from curvi._program import Line, Name, Program, names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _Made = TypeVar("_Made")
 
 _thread = local()
+_LEAVES = frozenset({Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.numpy, Tensor.tolist})
 _LOOKS = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
 
 
@@ -33,9 +35,10 @@ class UnrecordableError(RuntimeError):
     """A computation does what its operations do not tell."""
 
 
-def is_recording() -> bool:
-    """Whether operations of this thread are being recorded."""
-    return _recorder() is not None
+def shared_in_recording() -> dict[Any, Any] | None:
+    """What the operations that are being recorded in this thread share, to be filled; None where none are."""
+    recorder = _recorder()
+    return None if recorder is None else recorder.shared
 
 
 def _recorder() -> Recorder | None:
@@ -102,7 +105,7 @@ class _Noted(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, recorder: Recorder, function: type[Function], *args: Any) -> Any:
         ctx.recorder, ctx.function, ctx.inner = recorder, function, _OuterContext(ctx)
-        ctx.name = recorder.new_context(ctx.inner.needs_input_grad)
+        ctx.name = recorder.new_context(ctx.inner)
         return recorder.call(function.forward, args, ctx.inner, ctx.name)
 
     @staticmethod
@@ -121,23 +124,30 @@ class Recorder(TorchDispatchMode):
     Parameters
     ----------
     inputs
-        Tensors that each run is given, by name.
+        Tensors that each run is given, of which no two may share memory.
     lasting
         Tensors that are there in every run, at the same place in memory.
     """
 
-    def __init__(self, inputs: Mapping[str, Tensor], lasting: Iterable[Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Tensor], lasting: Iterable[Tensor]) -> None:
         super().__init__()
         self.paused = False
+        self.shared: dict[Any, Any] = {}
         self._lines: list[Line] = []
         self._names: dict[Any, Name] = {}
-        # Whatever has a name stays alive, so that its memory is not given to another.
-        self._alive: list[Any] = []
+        # The memory of whatever has a name stays, so that it is not given to another.
+        self._held: list[Any] = []
+        self._contexts: list[Context] = []
         self._lasting: dict[str, Any] = {}
         self._count = 0
+        lasting = list(lasting)
         for tensor in lasting:
             self._keep(tensor)
-        self._inputs = [self._bind(tensor, Name(f"given_{name}")) for name, tensor in inputs.items()]
+        self._inputs = [self._bind(tensor, Name(f"given_{i}")) for i, tensor in enumerate(inputs)]
+        self._stays = Counter(_memory(tensor) for tensor in (*lasting, *inputs) if tensor.layout == torch.strided)
+        if any(self._stays[_memory(tensor)] > 1 for tensor in inputs if tensor.layout == torch.strided):
+            raise UnrecordableError("two inputs are one memory, which need not be so in the next run.")
+        self._gate = _Gate(self)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -146,12 +156,18 @@ class Recorder(TorchDispatchMode):
 
     def __enter__(self) -> Recorder:
         _thread.recorder = self
+        self._gate.__enter__()
         super().__enter__()
         return self
 
     def __exit__(self, *raised: Any) -> None:
         _thread.recorder = None
         super().__exit__(*raised)
+        self._gate.__exit__(*raised)
+        # What they refer to refers to them, where nothing finds out.
+        self.shared.clear()
+        for context in self._contexts:
+            vars(context).clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -181,13 +197,18 @@ class Recorder(TorchDispatchMode):
         read = self._read(tuple(args))
         with self._pause():
             made = function(*context[:1], *args)
+        if any(isinstance(each, int) for each in (made if isinstance(made, tuple | list) else [made])):
+            raise UnrecordableError(
+                f"a result of {function.__name__} is a number, which need not be the same next time."
+            )
         self._lines.append(Line(function, (*context[1:], *read), {}, self._written(made), False))
         return made
 
-    def new_context(self, needs_input_grad: tuple[bool, ...]) -> Name:
-        """Write down a new context; returns its name."""
+    def new_context(self, context: Context) -> Name:
+        """Write a new context down; returns its name."""
         name = self._new_name()
-        self._lines.append(Line(Context, (tuple(needs_input_grad),), {}, name, False))
+        self._contexts.append(context)
+        self._lines.append(Line(Context, (tuple(context.needs_input_grad),), {}, name, False))
         return name
 
     def program(self, results: Sequence[Tensor], gradients: Sequence[Tensor | None], of: Sequence[Tensor]) -> Program:
@@ -205,7 +226,7 @@ class Recorder(TorchDispatchMode):
         own: list[Tensor | None] = []
         with self, torch.no_grad():
             for gradient, variable in zip(gradients, of, strict=True):
-                shares = gradient is not None and (owners[_memory(gradient)] > 1 or self._lasts(gradient))
+                shares = gradient is not None and (owners[_memory(gradient)] > 1 or _memory(gradient) in self._stays)
                 if gradient is not None and (shares or gradient.stride() != variable.stride()):
                     own.append(torch.empty_like(variable).copy_(gradient))
                 else:
@@ -230,17 +251,13 @@ class Recorder(TorchDispatchMode):
 
     def _bind(self, tensor: Tensor, name: Name) -> Name:
         self._names[_place(tensor)] = name
-        self._alive.append(tensor)
+        self._held.append(tensor.untyped_storage() if tensor.layout == torch.strided else tensor)
         return name
 
     def _keep(self, tensor: Tensor) -> None:
         """Name a tensor that is there in every run."""
         name = self._bind(tensor, self._new_name())
         self._lasting[name.text] = tensor.detach()
-
-    def _lasts(self, tensor: Tensor) -> bool:
-        name = self._names.get(_place(tensor))
-        return name is not None and (name.text in self._lasting or name in self._inputs)
 
     def _all_named(self, made: Any) -> bool:
         return all(_place(each) in self._names for each in (made if isinstance(made, tuple | list) else [made]))
@@ -268,10 +285,22 @@ class Recorder(TorchDispatchMode):
             return self._names.get(_place(made)) or self._bind(made, self._new_name())
         if isinstance(made, tuple | list):
             return tuple(self._written(each) for each in made)
-        if made is None or type(made) in (int, torch.dtype):
-            # How torch goes about it depends on shapes and dtypes only.
+        if made is None or type(made) is torch.dtype:
             return None
         raise UnrecordableError(f"a result is a {type(made).__name__}, which need not be the same in the next run.")
+
+
+class _Gate(TorchFunctionMode):
+    """Refuses what takes the numbers of tensors out of sight of the operations."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _LEAVES and not self._recorder.paused:
+            raise UnrecordableError(f"`{func.__name__}` takes the values of a tensor out of torch.")
+        return func(*args, **(kwargs or {}))
 
 
 def _memory(tensor: Tensor) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from curvi._recording import Function, is_recording
+from curvi._recording import Function, shared_in_recording
 from curvi.manifolds._device import is_transforming, working
 
 if TYPE_CHECKING:
@@ -87,15 +87,15 @@ class Curvature(nn.Module):
         raw = self.raw
         if raw.device.type != "cpu" or torch.compiler.is_compiling() or is_transforming():
             return _power(raw, exponent, dtype)
-        if is_recording():
-            # A run of what is recorded makes it anew, too.
-            return _Power.apply(raw, exponent, dtype)
-        # By the value, which optimisers may change behind the back of whoever counts changes.
-        now = raw.item(), raw.requires_grad and torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        known, maker, made = self._made.get((exponent, dtype), (None, None, None))
+        shared = shared_in_recording()
+        # By the value, which optimisers may change behind the back of whoever counts changes. A run of what is recorded
+        # makes it anew, too.
+        value, kept = (raw.item(), self._made) if shared is None else (None, shared.setdefault(self, {}))
+        now = value, raw.requires_grad and torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        known, maker, made = kept.get((exponent, dtype), (None, None, None))
         if known != now or maker is not raw:
             made = _Power.apply(raw, exponent, dtype)
-            self._made[exponent, dtype] = now, raw, made
+            kept[exponent, dtype] = now, raw, made
         return made
 
     def number(self) -> float:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from curvi._recording import Recorder
-from curvi.model._plan import Figures, is_kept
+from curvi.model._plan import Figures, LeanTrainingPlan, is_kept
 from curvi.module import VAE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from curvi._program import Program
-    from curvi.model._plan import LeanTrainingPlan
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -55,6 +54,7 @@ class RecordedSteps:
         self._known: dict[Any, _Known | None] = {}
         self._settings: Any = None
         self._parameters: list[nn.Parameter] = []
+        self._places: list[int] = []
         self._patience = _USUAL_STEPS // 2
         self._waiting = 0
 
@@ -73,6 +73,7 @@ class RecordedSteps:
             self._settings = settings
             self._known.clear()
             self._parameters = [each for each in plan.module.parameters() if each.requires_grad]
+            self._places = [parameter.data_ptr() for parameter in self._parameters]
             # What changes again and again is not worth the recordings.
             self._patience *= 2
             self._waiting = self._patience
@@ -80,7 +81,12 @@ class RecordedSteps:
     def run(self, plan: LeanTrainingPlan, batch: Mapping[str, Tensor | None]) -> Figures | None:
         """The figures of a minibatch, with its gradients in the parameters; None where torch has to make them."""
         given: dict[str, Tensor] = {name: x for name, x in batch.items() if x is not None}
-        shape = tuple((name, x.shape, x.dtype, x.layout) for name, x in given.items())
+        if not all(type(x) is Tensor for x in given.values()):
+            return None
+        if self._places != [parameter.data_ptr() for parameter in self._parameters]:
+            # Some optimisers write their parameters to another place.
+            self.begin(plan)
+        shape = tuple((name, x.shape, _strides(x), x.dtype) for name, x in given.items())
         known = self._known.get(shape)
         if known is not None and known.is_compared:
             values, gradients = known.program(*given.values(), plan.weigh())
@@ -90,51 +96,47 @@ class RecordedSteps:
             self._waiting -= 1
             return None
         if known is not None:
-            return self._compared(plan, batch, shape, known)
-        if shape in self._known or len(self._known) == _MOST_SHAPES:
-            return None
-        return self._recorded(plan, batch, shape)
+            return self._compare(plan, given, shape, known)
+        if shape not in self._known and len(self._known) < _MOST_SHAPES:
+            self._record(plan, given, shape)
+        return None
 
-    def _recorded(self, plan: LeanTrainingPlan, batch: Mapping[str, Tensor | None], shape: Any) -> Figures | None:
-        """A step whose operations are recorded."""
-        module, self._known[shape] = plan.module, None
+    def _record(self, plan: LeanTrainingPlan, given: Mapping[str, Tensor], shape: Any) -> None:
+        """Record a step, which leaves no traces."""
+        module, weight, self._known[shape] = plan.module, plan.weigh(), None
         before = _State(module)
-        given = {name: x for name, x in batch.items() if x is not None}
-        recorder = Recorder({**given, "kl_weight": plan.weigh()}, [*module.parameters(), *module.buffers()])
         try:
+            recorder = Recorder([*given.values(), weight], [*module.parameters(), *module.buffers()])
             with recorder:
-                figures, gradients = self._usual(plan, batch)
+                figures, gradients = self._usual(plan, given)
             program = recorder.program(list(figures.values.values()), gradients, self._parameters)
-        except (RuntimeError, TypeError) as error:
+            self._known[shape] = _Known(program, tuple(figures.values), figures.n, is_compared=False)
+        except Exception as error:  # noqa: BLE001
             # Were the step itself wrong, the usual way would raise the error again.
-            before.restore()
             _tell(str(error))
-            return None
-        self._known[shape] = _Known(program, tuple(figures.values), figures.n, is_compared=False)
-        self._put(gradients)
-        return figures
+        before.restore()
 
-    def _compared(
-        self, plan: LeanTrainingPlan, batch: Mapping[str, Tensor | None], shape: Any, known: _Known
-    ) -> Figures:
-        """A step in the usual way, and again by its operations."""
+    def _compare(self, plan: LeanTrainingPlan, given: Mapping[str, Tensor], shape: Any, known: _Known) -> Figures:
+        """A step in the usual way, after one by its operations, which leaves no traces."""
         weight, before = plan.weigh(), _State(plan.module)
-        figures, gradients = self._usual(plan, batch)
+        try:
+            values, found = known.program(*given.values(), weight)
+        except Exception as error:  # noqa: BLE001
+            # Something in the step is not what it was.
+            _tell(str(error))
+            values, found = [], []
         after = _State(plan.module)
         before.restore()
-        values, found = known.program(*(x for x in batch.values() if x is not None), weight)
+        figures, gradients = self._usual(plan, given)
         if _same([*values, *found], [*figures.values.values(), *gradients]) and after.is_now():
             self._known[shape] = known._replace(is_compared=True)
         else:
-            after.restore()
             self._known[shape] = None
             _tell("its operations do not give the same numbers")
         self._put(gradients)
         return figures
 
-    def _usual(
-        self, plan: LeanTrainingPlan, batch: Mapping[str, Tensor | None]
-    ) -> tuple[Figures, tuple[Tensor | None, ...]]:
+    def _usual(self, plan: LeanTrainingPlan, batch: Mapping[str, Tensor]) -> tuple[Figures, tuple[Tensor | None, ...]]:
         """The figures and the gradients as torch makes them."""
         figures = plan.figures(batch)
         return figures, torch.autograd.grad(figures.loss, self._parameters, allow_unused=True)
@@ -168,14 +170,20 @@ class _State:
 def can_be_recorded(plan: LeanTrainingPlan) -> bool:
     """Whether the parts of a step are known ones on the processor, without hooks."""
     module = plan.module
-    if type(module) is not VAE or _has_any_global_hook() or torch.is_anomaly_enabled():
+    usual = type(plan) is LeanTrainingPlan and type(module) is VAE
+    if not usual or _has_any_global_hook() or torch.is_anomaly_enabled():
         return False
     return all(map(_is_known, module.modules())) and all(map(_is_free, module.parameters()))
 
 
 def _is_known(part: nn.Module) -> bool:
     own = type(part).__module__.partition(".")[0] in ("curvi", "torch")
-    return own and not any(getattr(part, name) for name in _HOOKS)
+    return own and not any(getattr(part, name) for name in _HOOKS) and not _is_patched(part)
+
+
+def _is_patched(part: nn.Module) -> bool:
+    """Whether a method of an object is not that of its class."""
+    return any(callable(value) and hasattr(type(part), name) for name, value in vars(part).items())
 
 
 def _is_free(parameter: nn.Parameter) -> bool:
@@ -186,12 +194,15 @@ def _is_free(parameter: nn.Parameter) -> bool:
 
 def _settings_of(plan: LeanTrainingPlan) -> Iterator[Any]:
     """What a step depends on beside the values of parameters, buffers and minibatch."""
+    yield torch.get_default_dtype(), torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
     yield from _plain(plan.loss_kwargs)
     for part in plan.module.modules():
-        yield id(part)
+        # Unlike its number, that of a part that is gone is not the reference of another.
+        yield ref(part)
         yield from _plain(vars(part))
     for tensor in (*plan.module.parameters(), *plan.module.buffers()):
-        yield id(tensor), tensor.data_ptr(), tensor.dtype, tensor.requires_grad, bool(tensor._backward_hooks)
+        yield id(tensor), tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+        yield tensor.requires_grad, bool(tensor._backward_hooks)
 
 
 def _plain(values: Mapping[str, Any]) -> Iterator[Any]:
@@ -203,10 +214,15 @@ def _plain(values: Mapping[str, Any]) -> Iterator[Any]:
             yield name, value
 
 
+def _strides(x: Tensor) -> Any:
+    return x.stride() if x.layout == torch.strided else x.layout
+
+
 def _same(found: Sequence[Tensor | None], known: Sequence[Tensor | None]) -> bool:
     """Whether tensors are the same, bit for bit."""
-    pairs = zip(found, known, strict=True)
-    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
+    return len(found) == len(known) and all(
+        a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in zip(found, known, strict=True)
+    )
 
 
 def _tell(reason: str) -> None:
