@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.loops.fetchers import _PrefetchDataFetcher
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import Precision
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _AROUND = ("on_train_batch_start", "on_train_batch_end")
 _WITHIN = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 _OF_PLAN = (*_AROUND, *_WITHIN, "optimizer_zero_grad", "configure_gradient_clipping", "optimizer_step")
+# In which of them a callback may change the model.
+_WATCHED = (*_AROUND, "on_validation_start", "on_validation_batch_end", "on_validation_epoch_end", "on_validation_end")
 # Whose callbacks leave the model as it is while an epoch runs.
 _HARMLESS = frozenset({"curvi", "lightning", "scvi"})
 _OF_DATA = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
@@ -58,6 +61,10 @@ def _answers(parts: Iterable[Any], names: Iterable[str]) -> bool:
     return any(is_overridden(name, part) for part in parts for name in names)
 
 
+def _is_harmless(callback: Any) -> bool:
+    return type(callback) is not LambdaCallback and type(callback).__module__.partition(".")[0] in _HARMLESS
+
+
 class LeanEpochLoop(_TrainingEpochLoop):
     """The host's loop, with the same steps, counters, checkpoints and runs of validation.
 
@@ -80,8 +87,7 @@ class LeanEpochLoop(_TrainingEpochLoop):
         self._validates = self._should_check_val_epoch()
         self._steps = self._recorded()
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        others = [each for each in callbacks if type(each).__module__.partition(".")[0] not in _HARMLESS]
-        self._watched = _answers(others, _AROUND)
+        self._watched = _answers([each for each in callbacks if not _is_harmless(each)], _WATCHED)
         selector: Any = self.trainer._data_connector._datahook_selector
         self._hooks = [getattr(selector.get_instance(name), name) for name in _OF_DATA]
         try:

@@ -42,7 +42,7 @@ def keep_rows(parameter: Tensor, n_rows: int) -> None:
 
     def only_new(grad: Tensor) -> Tensor:
         moved = grad.clone()
-        moved[:n_rows] = 0
+        moved[:n_rows].zero_()
         return moved
 
     _KEPT[parameter] = parameter.register_hook(only_new)
