@@ -197,10 +197,6 @@ class Recorder(TorchDispatchMode):
         read = self._read(tuple(args))
         with self._pause():
             made = function(*context[:1], *args)
-        if any(isinstance(each, int) for each in (made if isinstance(made, tuple | list) else [made])):
-            raise UnrecordableError(
-                f"a result of {function.__name__} is a number, which need not be the same next time."
-            )
         self._lines.append(Line(function, (*context[1:], *read), {}, self._written(made), False))
         return made
 
@@ -287,7 +283,9 @@ class Recorder(TorchDispatchMode):
             return tuple(self._written(each) for each in made)
         if made is None or type(made) is torch.dtype:
             return None
-        raise UnrecordableError(f"a result is a {type(made).__name__}, which need not be the same in the next run.")
+        raise UnrecordableError(
+            f"a result is of type {type(made).__name__}, which need not be the same in the next run."
+        )
 
 
 class _Gate(TorchFunctionMode):
