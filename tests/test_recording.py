@@ -52,6 +52,20 @@ class Both(Function):
         return 2 * first + 3 * second
 
 
+class Product(Function):
+    """Of a variable and what is given, whose gradient is what was given."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, x: Tensor) -> Tensor:
+        ctx.x, made = x, (w * x).sum()
+        ctx.save_for_backward(made)
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.x, None
+
+
 @recorded_whole
 def above(x: Tensor, least: float) -> Tensor:
     """The entries above a number, in numpy."""
@@ -146,6 +160,7 @@ def test_views_of_inputs_are_made_in_every_run() -> None:
 def test_random_operations_keep_their_order_even_if_nothing_reads_them() -> None:
     def step(x: Tensor) -> list[Tensor]:
         torch.rand(2)
+        torch.bernoulli(torch.full((3,), 0.5))
         functional.dropout(x, 0.5)
         torch.empty(3).normal_()
         return [x + torch.randn_like(x), torch.bernoulli(torch.full((3,), 0.5))]
@@ -243,7 +258,7 @@ def test_gradients_have_memory_of_their_own_laid_out_as_their_variables() -> Non
 def test_a_gradient_that_is_an_input_is_copied() -> None:
     w = weight(4, 3)
     (x,) = rows()
-    program = recorded(lambda x: [(w.view(-1) @ x.view(-1))], [x], [w])
+    program = recorded(lambda x: [Product.apply(w, x)], [x], [w])
     _, (slope,) = program(x)
     torch.testing.assert_close(slope, x)
     slope.zero_()
@@ -333,7 +348,7 @@ def test_what_was_recorded_is_let_go() -> None:
         shared = shared_in_recording()
         if shared is not None:
             shared["made"] = made
-        made.sum().exp()
+        Product.apply(w, x)
         return [made.sum(), above(x, 0.0)]
 
     recorder = Recorder([x := rows()[0]], [w])

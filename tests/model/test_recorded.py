@@ -257,7 +257,7 @@ def test_changes_by_validation_within_an_epoch_are_honoured(cells: AnnData, both
             self.model = model
 
         def on_validation_end(self, trainer: Any, *_: Any) -> None:
-            if trainer.global_step == 9:
+            if trainer.global_step == 10:
                 self.model.module.thinning_weight = 3.0
 
     a, b = both(_dense(cells), WIDE, callbacks=lambda model: [AfterValidation(model)], val_check_interval=3)
