@@ -252,15 +252,25 @@ def test_callbacks_made_of_functions_are_honoured(cells: AnnData, both: Any) -> 
 
 
 def test_changes_by_validation_within_an_epoch_are_honoured(cells: AnnData, both: Any) -> None:
+    steps: list[int] = []
+
     class AfterValidation(Callback):
         def __init__(self, model: curvi.CurviVAE) -> None:
             self.model = model
 
         def on_validation_end(self, trainer: Any, *_: Any) -> None:
+            steps.append(trainer.global_step)
             if trainer.global_step == 10:
                 self.model.module.thinning_weight = 3.0
 
-    a, b = both(_dense(cells), WIDE, callbacks=lambda model: [AfterValidation(model)], val_check_interval=3)
+    a, b = both(
+        _dense(cells),
+        WIDE,
+        callbacks=lambda model: [AfterValidation(model)],
+        val_check_interval=3,
+        check_val_every_n_epoch=1,
+    )
+    assert 10 in steps
     assert _same_figures(a, b)
     assert _same_weights(a, b)
 
