@@ -23,6 +23,7 @@ def _without_notice() -> None:
         torch.sparse_csr_tensor(nothing, nothing[:0], torch.zeros(0), size=(0, 0), check_invariants=False)
 
 
+@recorded_whole
 def compressed(starts: Tensor, columns: Tensor, values: Tensor, n_columns: int) -> Tensor:
     """A tensor ``(n, n_columns)`` of compressed rows, :data:`torch.sparse_csr`, each column of a row at most once.
 

@@ -230,7 +230,7 @@ class Recorder(TorchDispatchMode):
         returned = self._read((list(results), own))
         program = Program(self._inputs, self._lines, returned, self._lasting)
         # The graph that was made during the recording knows the recorder.
-        self._alive.clear()
+        self._held.clear()
         return program
 
     @contextmanager
