@@ -168,7 +168,7 @@ class _State:
 def can_be_recorded(plan: LeanTrainingPlan) -> bool:
     """Whether the parts of a step are known ones on the processor, without hooks."""
     module = plan.module
-    if type(module) is not VAE or _has_any_global_hook() or torch.is_anomaly_enabled():
+    if not plan.record_steps or type(module) is not VAE or _has_any_global_hook() or torch.is_anomaly_enabled():
         return False
     return all(map(_is_known, module.modules())) and all(map(_is_free, module.parameters()))
 
