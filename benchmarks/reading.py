@@ -2,7 +2,7 @@
 
 Synthetic counts (2000 genes, 8 % of them above 0) are written as h5ad, as zarr, and as a collection of annbatch:
 zarr in shards, of chunks of 64 cells. Every store is read once through, in shuffled minibatches of 128 cells as dense
-float32 tensors, by `curvi`'s own reader (runs of 256 cells, buffers of 16,384) and by annbatch's `Loader` with the same
+float32 tensors, by `curvi`'s own reader (runs of 512 cells, buffers of 32,768) and by annbatch's `Loader` with the same
 two numbers, each with the decompression of zarr and with that of zarrs, in turn, each time in a process of its own.
 Nothing is trained. What was just written is in the cache of the operating system, as far as it fits.
 
@@ -33,7 +33,7 @@ from _setting import be_quiet, machine
 
 from curvi.data._loader import CellDataset, CellStream
 from curvi.data._shares import Share, even_sizes
-from curvi.data._stream import MAX_BUFFER_ROWS, RUN
+from curvi.data._stream import MAX_BUFFER_ROWS, RUNS
 
 STORES = {"h5ad": "cells.h5ad", "zarr": "cells.zarr", "collection": "collection.zarr"}
 TITLES = {"h5ad": "h5ad", "zarr": "zarr", "collection": "zarr in shards, by annbatch"}
@@ -80,8 +80,8 @@ def by_annbatch(stored: list[Any]) -> Iterator[torch.Tensor]:
     from annbatch import Loader
 
     loader = Loader(
-        chunk_size=RUN,
-        preload_nchunks=MAX_BUFFER_ROWS // RUN,
+        chunk_size=MAX_BUFFER_ROWS // RUNS,
+        preload_nchunks=RUNS,
         batch_size=BATCH,
         shuffle=True,
         preload_to_gpu=False,

@@ -102,7 +102,7 @@ def test_a_buffer_is_bounded_in_bytes(tmp_path):
     with h5py.File(tmp_path / "wide.h5", "w") as file:
         assert rows(file.create_dataset("x", (100_000, 20_000), "float32", chunks=(1, 20_000))) == 2**27 // 80_000
         assert rows(file.create_dataset("y", (100_000, 10**7), "float32", chunks=(1, 1000))) == 256
-    assert rows(sparse_h5ad(tmp_path)) == 16384
+    assert rows(sparse_h5ad(tmp_path)) == 32768
 
 
 def test_columns_are_refused(tmp_path):

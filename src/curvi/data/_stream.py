@@ -16,8 +16,9 @@ from curvi.data._rows import CompressedRows, dense_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Rows that are read at once from one place, and what a buffer of several such runs may hold.
-RUN, BUFFER_BYTES, MAX_BUFFER_ROWS = 256, 128 * 2**20, 16384
+# Rows that are read at once from one place, more where a buffer can hold so many such runs, and what it may hold at
+# all. Of a file whose parts are compressed, the longer the runs, the less is read for nothing.
+RUN, RUNS, BUFFER_BYTES, MAX_BUFFER_ROWS = 256, 64, 128 * 2**20, 32768
 
 
 def is_on_disk(matrix: Any) -> bool:
@@ -83,9 +84,9 @@ def _reader(matrix: Any) -> _CompressedRows | _DenseRows:
 class RowStream:
     """Minibatches of the rows of a matrix on disk, in order or shuffled.
 
-    Shuffled, the rows are cut into runs of 256 that lie together; runs from all over the matrix fill a buffer, in which
-    rows are mixed. A minibatch thus holds cells of as many runs as fit the buffer, 64 where its 16,384 rows are no more
-    than 128 MiB. What fits one buffer comes in the order in which cells in memory would.
+    Shuffled, the rows are cut into runs of 256 to 512 that lie together; runs from all over the matrix fill a buffer,
+    in which rows are mixed. A minibatch thus holds cells of as many runs as fit the buffer, 64 where 16,384 rows are no
+    more than 128 MiB. What fits one buffer, of at most 32,768 rows, comes in the order in which cells in memory would.
 
     Parameters
     ----------
@@ -120,6 +121,7 @@ class RowStream:
         self.shuffle = shuffle
         self.sparse = sparse
         self.buffer_rows = int(np.clip(BUFFER_BYTES // max(self.matrix.row_bytes, 1), RUN, MAX_BUFFER_ROWS))
+        self.run_rows = max(RUN, self.buffer_rows // RUNS)
 
     def __len__(self) -> int:
         return len(self.batch_sizes)
@@ -134,9 +136,9 @@ class RowStream:
             # All fit: the order is that of cells in memory.
             place = np.argsort(np.argsort(self.rows, kind="stable"), kind="stable")
             return [(np.sort(self.rows), place[torch.randperm(n).numpy()])]
-        runs = np.array_split(np.sort(self.rows), ceil(n / RUN))
+        runs = np.array_split(np.sort(self.rows), ceil(n / self.run_rows))
         # Buffers of nearly equal size: a small last one would mix the rows of few places only.
-        groups = np.array_split(torch.randperm(len(runs)).numpy(), ceil(len(runs) * RUN / self.buffer_rows))
+        groups = np.array_split(torch.randperm(len(runs)).numpy(), ceil(len(runs) * self.run_rows / self.buffer_rows))
         chosen = [np.concatenate([runs[i] for i in np.sort(group)]) for group in groups]
         return [(rows, torch.randperm(len(rows)).numpy()) for rows in chosen]
 

@@ -131,7 +131,8 @@ class LeanTrainingPlan(TrainingPlan):
     once an epoch: ``train_loss``, ``elbo_train`` (to be minimised, as there), ``reconstruction_loss_train``,
     ``kl_local_train``, further metrics, the same for validation, and ``kl_weight``. With ``on_step=True`` the loss of
     steps too, ``train_loss_step`` and ``validation_loss_step``; the figures of epochs then have the ending ``_epoch``,
-    as there, and without it they can still be watched by callbacks.
+    as there, and without it they can still be watched by callbacks. On the processor steps are recorded and then made
+    by their operations alone, with the same numbers; not with ``record_steps=False``.
 
     Its checkpoints hold what the host's lack to go on with the same steps: the state of the random numbers, and the
     figures of the epochs so far, ``recorded``.
@@ -150,6 +151,7 @@ class LeanTrainingPlan(TrainingPlan):
         *,
         lr_schedule: str = "constant",
         kl_warmup: float | None = None,
+        record_steps: bool = True,
         **kwargs: Any,
     ) -> None:
         if kl_warmup is not None:
@@ -165,6 +167,7 @@ class LeanTrainingPlan(TrainingPlan):
             )
         self.lr_schedule = lr_schedule
         self.kl_warmup = kl_warmup
+        self.record_steps = record_steps
         self.recorded: dict[str, dict[int, float]] = {}
         self.shared_seed = 0
 

@@ -170,7 +170,7 @@ class _State:
 def can_be_recorded(plan: LeanTrainingPlan) -> bool:
     """Whether the parts of a step are known ones on the processor, without hooks."""
     module = plan.module
-    usual = type(plan) is LeanTrainingPlan and type(module) is VAE
+    usual = plan.record_steps and type(plan) is LeanTrainingPlan and type(module) is VAE
     if not usual or _has_any_global_hook() or torch.is_anomaly_enabled():
         return False
     return all(map(_is_known, module.modules())) and all(map(_is_free, module.parameters()))
