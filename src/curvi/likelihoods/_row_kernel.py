@@ -123,8 +123,8 @@ def settled(
         log_likelihood += value
         slope[j] += np.float32(rise[k])
     force /= total
-    for j in range(len(pull)):
-        pull[j] -= share[j] * force
+    for i in range(len(pull)):
+        pull[i] -= share[i] * force
     return log_likelihood
 
 
