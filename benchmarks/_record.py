@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 PAGES = [HERE.parent / "docs" / "_figures" / f"{name}.py" for name in ("speed", "speed_page")]
 # In this order: the last one reads the figures of others.
 RUNS = {
-    "training_step.py": "--cells demo 20000 --threads 1 2 --repeats 3 --epochs 1",
+    "training_step.py": "--cells demo 20000 --threads 1 2 --repeats 5 --epochs 1",
     "training_scale.py": "--repeats 1",
     "memory.py": "--cells 20000 1000000 --steps 500",
     "streaming.py": "--cells 20000 80000 1000000 --steps 625",
