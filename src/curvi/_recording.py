@@ -28,6 +28,11 @@ _Made = TypeVar("_Made")
 
 _thread = local()
 _LEAVES = frozenset({Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.numpy, Tensor.tolist})
+# What may be left out where nothing reads it, beside views and what goes by the entry.
+_MAKERS = frozenset(
+    {"empty", "empty_like", "full", "full_like", "mean", "ones", "ones_like", "promote_types", "scalar_tensor", "sum"}
+    | {"zeros", "zeros_like"}
+)
 _LOOKS = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
 
 
@@ -151,7 +156,7 @@ class Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # To be skipped, torch would load its compiler: seconds, and 0.3 GB.
+        # To leave it out of what it compiles, torch would load its compiler, which takes a second or two.
         return False
 
     def __enter__(self) -> Recorder:
@@ -337,13 +342,5 @@ def _only_makes(func: Any) -> bool:
     if func._schema.is_mutable or torch.Tag.nondeterministic_seeded in func.tags:
         return False
     name = func._schema.name.removeprefix("aten::")
-    return (
-        _is_view(func)
-        or torch.Tag.pointwise in func.tags
-        or name.startswith(("new_", "promote_types"))
-        or name
-        in (
-            {"empty", "empty_like", "full", "full_like", "mean", "ones", "ones_like", "scalar_tensor", "sum"}
-            | {"zeros", "zeros_like"}
-        )
-    )
+    makes = name in _MAKERS or name.startswith("new_")
+    return makes or _is_view(func) or torch.Tag.pointwise in func.tags

@@ -11,11 +11,11 @@ from curvi.nn import Corruption, CountThinning, FeatureDropout, GaussianNoise, S
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.85])
-@pytest.mark.parametrize("count", [1, 12, 20, 21, 64, 65])
+@pytest.mark.parametrize("count", [1, 12, 20, 21, 64, 65, 130, 2048, 2049])
 def test_thinned_counts_are_binomial(count, rate):
     torch.manual_seed(0)
     # Beside others, of which some are drawn in another way.
-    counts = torch.tensor([[float(count), 3.0, 0.0, 100.0]]).repeat(20_000, 1)
+    counts = torch.tensor([[float(count), 3.0, 0.0, 100.0, 5000.0]]).repeat(20_000, 1)
     thinned = CountThinning(rate)(counts)[:, 0]
     observed = torch.bincount(thinned.long(), minlength=count + 1).numpy()
     expected = stats.binom(count, 1 - rate).pmf(range(count + 1)) * 20_000

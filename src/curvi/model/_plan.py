@@ -50,7 +50,7 @@ def keep_rows(parameter: Tensor, n_rows: int) -> None:
 
 def has_kept_rows(module: nn.Module) -> bool:
     """Whether :func:`keep_rows` was said of a table of the module."""
-    return any(parameter in _KEPT for parameter in module.parameters())
+    return any(map(is_kept, module.parameters()))
 
 
 def is_kept(parameter: Tensor) -> bool:
