@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from curvi._compressed import compressed_counts, dense, is_compressed, parts_of, row_sums, stacked, with_values
+from curvi._compressed import (
+    compressed_counts,
+    dense,
+    is_compressed,
+    parts_of,
+    row_sums,
+    stacked,
+    unstacked,
+    with_values,
+)
 
 
 @pytest.fixture
@@ -41,6 +50,14 @@ def test_full_and_empty_ones():
 def test_below_one_another(counts):
     x = compressed_counts(counts)
     torch.testing.assert_close(dense(stacked(x, compressed_counts(counts[:5]))), torch.cat([counts, counts[:5]]))
+    torch.testing.assert_close(stacked(counts, counts[:5]), torch.cat([counts, counts[:5]]))
+
+
+@pytest.mark.parametrize("n_groups", [1, 2, 3, 4])
+def test_groups_of_rows(counts, n_groups):
+    for x in (counts, compressed_counts(counts)):
+        for got, true in zip(unstacked(x, n_groups), counts.chunk(n_groups), strict=True):
+            torch.testing.assert_close(dense(got), true)
 
 
 def test_sums_and_other_values(counts):

@@ -56,11 +56,28 @@ def with_values(x: Tensor, values: Tensor) -> Tensor:
     return compressed(x.crow_indices(), x.col_indices(), values, x.shape[1])
 
 
+@recorded_whole
 def stacked(upper: Tensor, lower: Tensor) -> Tensor:
-    """Compressed rows below others, of as many columns."""
-    starts = torch.cat([upper.crow_indices(), lower.crow_indices()[1:] + upper.crow_indices()[-1]])
+    """Rows below others, of as many columns, both dense or both compressed."""
+    if not is_compressed(upper):
+        return torch.cat([upper, lower])
+    starts = torch.cat([upper.crow_indices(), lower.crow_indices()[1:] + upper.values().shape[0]])
     columns, values = (torch.cat(pair) for pair in zip(parts_of(upper)[1:], parts_of(lower)[1:], strict=True))
     return compressed(starts, columns, values, upper.shape[1])
+
+
+def unstacked(x: Tensor, n_groups: int) -> tuple[Tensor, ...]:
+    """Rows, dense or compressed, in groups of as many each that stood below each other."""
+    if not is_compressed(x):
+        return x.chunk(n_groups)
+    starts, columns, values = parts_of(x)
+    n = len(x) // n_groups
+    groups = []
+    for k in range(n_groups):
+        begin, end = int(starts[k * n]), int(starts[(k + 1) * n])
+        own = starts[k * n : (k + 1) * n + 1] - begin
+        groups.append(compressed(own, columns[begin:end], values[begin:end], x.shape[1]))
+    return tuple(groups)
 
 
 @compiled(nogil=True, fastmath={"reassoc"})

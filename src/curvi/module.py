@@ -10,6 +10,7 @@ from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Size, Tensor, nn
 
+from curvi._compressed import stacked
 from curvi.data._minified import QZ
 from curvi.nn import CountThinning, Decoder, Encoder, row_spread, unit_rows
 from curvi.objectives import divergence, importance_weighted_log_likelihood, thinning_penalty
@@ -186,13 +187,27 @@ class VAE(BaseModuleClass):
 
     def encode(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Distribution:
         """The posterior of each cell; ``x`` is ``(n, n_features)``, ``levels`` ``(n, n_levels)``."""
-        with _exact(x):
-            features = self.likelihood.encoder_input(x.to(self.dtype))
-            if self.unit_norm_input:
-                features = unit_rows(features)
-        raw = self.encoder(features, levels, self._own(continuous))
+        raw = self.encoder(self._features(x), levels, self._own(continuous))
         with _exact(x):
             return self.latent(raw.to(self.dtype))
+
+    def _features(self, x: Tensor) -> Tensor:
+        """What the encoder is given of data ``(n, n_features)``."""
+        with _exact(x):
+            features = self.likelihood.encoder_input(x.to(self.dtype))
+            return unit_rows(features) if self.unit_norm_input else features
+
+    def _encode_with_copies(
+        self, x: Tensor, copies: Tensor, levels: Tensor, continuous: Tensor | None
+    ) -> tuple[Distribution, Tensor]:
+        """The posterior of each cell, and the location of a copy of it, ``(n, ambient_dim)``."""
+        own = self._own(continuous)
+        continuous = None if own is None else torch.cat([own, own])
+        features, levels = self._features(stacked(x, copies)), torch.cat([levels, levels])
+        raw = self.encoder.encode_apart(features, levels, continuous, n_groups=2)
+        with _exact(x):
+            posterior, of_copies = (self.latent(part) for part in raw.to(self.dtype).chunk(2))
+            return posterior, self.latent.location(of_copies)
 
     @auto_move_data
     def decode(self, z: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:
@@ -243,18 +258,18 @@ class VAE(BaseModuleClass):
 
         Where nothing is left to encode, ``stored`` has the parameters of the posteriors.
         """
+        outputs: dict[str, Any] = {}
         if x is None:
             qz = self._put_together(stored or {})
         else:
             seen = self.corruption(x) if self.training and self.corruption is not None else x
-            qz = self.encode(seen, levels, continuous)
+            if self.training and self.thinning_weight > 0:
+                qz, outputs["thinned_loc"] = self._encode_with_copies(seen, self.thinning(x), levels, continuous)
+            else:
+                qz = self.encode(seen, levels, continuous)
         with _exact(levels):
-            outputs = {"qz": qz, "z": qz.rsample() if n_samples == 1 else qz.rsample(Size([n_samples]))}
-        if x is not None and self.training and self.thinning_weight > 0:
-            thinned = self.encode(self.thinning(x), levels, continuous)
-            with _exact(x):
-                outputs["thinned_loc"] = self.latent.location(thinned)
-        return outputs
+            z = qz.rsample() if n_samples == 1 else qz.rsample(Size([n_samples]))
+        return {"qz": qz, "z": z, **outputs}
 
     @auto_move_data
     def generative(

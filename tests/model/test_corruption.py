@@ -5,6 +5,7 @@ from __future__ import annotations
 import anndata
 import numpy as np
 import pytest
+import torch
 
 from curvi import CurviVAE, presets
 
@@ -33,6 +34,21 @@ def test_only_training_is_corrupted(cells, quiet):
     model = CurviVAE(cells, corruption="dropout", corruption_kwargs={"rate": 0.9})
     model.train(max_epochs=1, **quiet)
     np.testing.assert_array_equal(model.get_latent_representation(), model.get_latent_representation())
+
+
+@pytest.mark.parametrize("corruption", [None, "dropout"])
+def test_a_thinned_copy_is_encoded_as_if_alone(cells, monkeypatch, corruption):
+    CurviVAE.setup_anndata(cells)
+    module = CurviVAE(cells, thinning_weight=1.0, dropout_rate=0.0, corruption=corruption).module.train()
+    x, levels = torch.as_tensor(cells.X[:50].toarray()), torch.empty(50, 0, dtype=torch.int64)
+    monkeypatch.setattr(module.thinning, "forward", lambda counts: (counts - 1).clamp_min(0))
+    if corruption:
+        monkeypatch.setattr(module.corruption, "forward", lambda counts: 2 * counts)
+    outputs = module.inference(x, levels)
+    torch.testing.assert_close(outputs["qz"].loc, module.encode(2 * x if corruption else x, levels).loc)
+    thinned = module.latent.location(module.encode((x - 1).clamp_min(0), levels))
+    torch.testing.assert_close(outputs["thinned_loc"], thinned)
+    assert "thinned_loc" not in module.eval().inference(x, levels)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from curvi.distributions._around_rows import place_by_rows, pull_back_by_rows, r
 from curvi.distributions._arrays import broadcast, enter, few, leave, rows
 from curvi.distributions._constraints import unit_vector
 from curvi.distributions._depth import depth_slope, sample_depth
+from curvi.distributions._globe import GLOBE, draw_on_globe, pull_back_on_globe
 from curvi.distributions._hyperspherical_uniform import log_area
 
 if TYPE_CHECKING:
@@ -133,22 +134,28 @@ class _Draw(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         concentration, depth, pole, z = ctx.saved_tensors
-        if ctx.few:
-            grad_loc, grad_depth = pull_back_by_rows(pole, depth, z, grad)
+        needed = ctx.needs_input_grad[1]
+        if ctx.few and ctx.m == GLOBE:
+            grad_loc, grad_concentration = pull_back_on_globe(ctx.tilt, concentration, depth, pole, z, grad)
         else:
-            grad_loc, grad_depth = pull_back(ctx.xp, enter(ctx.xp, pole), depth, enter(ctx.xp, z), grad)
+            if ctx.few:
+                grad_loc, grad_concentration = pull_back_by_rows(pole, depth, z, grad)
+            else:
+                grad_loc, grad_concentration = pull_back(ctx.xp, enter(ctx.xp, pole), depth, enter(ctx.xp, z), grad)
+            if needed:
+                grad_concentration *= depth_slope(ctx.tilt, ctx.m, concentration, depth)
         grad_loc = _summed(grad_loc, grad, concentration.shape + grad.shape[-1:])
-        if not ctx.needs_input_grad[1]:
-            return grad_loc, None, None, None, None
-        grad_depth *= depth_slope(ctx.tilt, ctx.m, concentration, depth)
-        return grad_loc, _summed(grad_depth, grad, concentration.shape), None, None, None
+        return grad_loc, _summed(grad_concentration, grad, concentration.shape) if needed else None, None, None, None
 
 
 def _draw_few(ctx: Any, loc: Tensor, concentration: Tensor, shape: Size) -> Tensor:
-    at = row_meridians(loc, shape)
-    depth = sample_depth(ctx.tilt, ctx.m, concentration, at.cosine)
-    z = place_by_rows(at, depth)
-    ctx.save_for_backward(concentration, depth, at.pole, z)
+    if ctx.m == GLOBE:
+        z, depth, pole = draw_on_globe(ctx.tilt, loc, concentration, shape)
+    else:
+        at = row_meridians(loc, shape)
+        pole, depth = at.pole, sample_depth(ctx.tilt, ctx.m, concentration, at.cosine)
+        z = place_by_rows(at, depth)
+    ctx.save_for_backward(concentration, depth, pole, z)
     return z
 
 

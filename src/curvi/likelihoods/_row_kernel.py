@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import (
+from curvi._elementary import (
     FLOOR,
     NEAR_FLOOR,
     ONE,
@@ -21,6 +20,7 @@ from curvi.likelihoods._elementary import (
     stirling,
     stirling_slope,
 )
+from curvi._threads import arrays, claim, row_loop
 
 # The counts above 0 by rows: starts, columns and values.
 COUNTS = ("int32 1", "int32 1", "float32 1")

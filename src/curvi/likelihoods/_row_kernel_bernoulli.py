@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from curvi._elementary import ONE, SUMS, exp, values_of
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import ONE, SUMS, exp, values_of
 
 _TWO = np.float32(2)
 # Of log((1 + s) / (1 - s)) / s by the square of s, up to an s of 1 / 3.

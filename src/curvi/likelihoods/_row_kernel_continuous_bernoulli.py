@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from curvi._elementary import ONE, SUMS, exp, log1p, values_of
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import ONE, SUMS, exp, log1p, values_of
 
 _HALF = np.float32(0.5)
 # Of 1/2 - 1/a + 1/(exp(a) - 1) at the powers 1, 3, 5, ... of a, and of its integral at 2, 4, 6, ....

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from curvi._elementary import FLOOR, NEAR_FLOOR, SUMS, exponentials, log, log_factorial
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import FLOOR, NEAR_FLOOR, SUMS, exponentials, log, log_factorial
 from curvi.likelihoods._row_kernel import COUNTS
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from curvi._elementary import FLOOR, ONE, SUMS, clear, exp, exponentials, log1p, log_quotient, put
 from curvi._threads import arrays, claim, row_loop
-from curvi.likelihoods._elementary import FLOOR, ONE, SUMS, clear, exp, exponentials, log1p, log_quotient, put
 from curvi.likelihoods._row_kernel import COUNTS, N_WORK, settled
 
 _ZERO = np.float32(0)

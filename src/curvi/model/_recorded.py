@@ -13,6 +13,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from curvi._recording import Recorder
 from curvi.model._plan import Figures, LeanTrainingPlan, is_kept
 from curvi.module import VAE
+from curvi.nn._row_steps import is_hooked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,6 @@ _USUAL_STEPS = 8
 # The minibatches of an epoch differ by one cell; those of streams may have a few sizes more.
 _MOST_SHAPES = 6
 _SETTINGS = (bool, int, float, str, type(None))
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class _Known(NamedTuple):
@@ -178,7 +178,7 @@ def can_be_recorded(plan: LeanTrainingPlan) -> bool:
 
 def _is_known(part: nn.Module) -> bool:
     own = type(part).__module__.partition(".")[0] in ("curvi", "torch")
-    return own and not any(getattr(part, name) for name in _HOOKS) and not _is_patched(part)
+    return own and not is_hooked(part) and not _is_patched(part)
 
 
 def _is_patched(part: nn.Module) -> bool:

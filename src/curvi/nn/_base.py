@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
+
+from curvi._compressed import unstacked
 
 
 class Encoder(nn.Module, ABC):
@@ -37,6 +40,24 @@ class Encoder(nn.Module, ABC):
         -------
         Raw codes, ``(n, n_params)`` of the latent space.
         """
+
+    def encode_apart(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_groups: int = 1) -> Tensor:
+        """Encode minibatches that stand below each other, each as it would be by itself.
+
+        Parameters
+        ----------
+        x, levels, continuous
+            As for a minibatch.
+        n_groups
+            How many minibatches these are, of as many cells each.
+        """
+        groups = zip(
+            unstacked(x, n_groups),
+            levels.chunk(n_groups),
+            [None] * n_groups if continuous is None else continuous.chunk(n_groups),
+            strict=True,
+        )
+        return torch.cat([self(*group) for group in groups])
 
 
 class Decoder(nn.Module, ABC):

@@ -32,13 +32,13 @@ class Block(nn.Module):
         self.shift = shift
         self.steps = style.row_steps(n_out, dropout_rate)
 
-    def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None, n_groups: int = 1) -> Tensor:
         """From ``(..., n, n_in)`` to ``(..., n, n_out)``; cells are the second axis from the end."""
         h = self.linear(x)
         if self.shift is not None:
             h = h + self.shift(levels, continuous)
         # Batch normalisation wants one axis of rows, however many draws stand in front.
-        return self.steps(h) if h.ndim == 2 else self.steps(h.flatten(0, -2)).unflatten(0, h.shape[:-1])
+        return self.steps(h, n_groups) if h.ndim == 2 else self.steps(h.flatten(0, -2)).unflatten(0, h.shape[:-1])
 
 
 class MLP(nn.Module):
@@ -113,10 +113,13 @@ class MLP(nn.Module):
         self.head = nn.Linear(widths[-1], n_out) if n_hidden else InputLinear(n_in, n_out)
         self.head_shift = shift(n_in, n_out, wanted=len(n_hidden) == 0)
 
-    def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:
-        """From ``(..., n, n_in)`` to ``(..., n, n_out)``; ``levels`` is ``(n, n_levels)``."""
+    def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_groups: int = 1) -> Tensor:
+        """From ``(..., n, n_in)`` to ``(..., n, n_out)``; ``levels`` is ``(n, n_levels)``.
+
+        In training each of ``n_groups`` groups of rows ``(n, n_in)`` is normalised by itself.
+        """
         for block in self.blocks:
-            x = block(x, levels, continuous)
+            x = block(x, levels, continuous, n_groups)
         raw = self.head(x)
         return raw if self.head_shift is None else raw + self.head_shift(levels, continuous)
 
@@ -133,6 +136,10 @@ class MLPEncoder(Encoder):
     def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:
         """Raw codes ``(n, n_params)``."""
         return self.network(x, levels, continuous)
+
+    def encode_apart(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_groups: int = 1) -> Tensor:
+        """Raw codes ``(n, n_params)`` of groups of cells; only their normalisation is apart."""
+        return self.network(x, levels, continuous, n_groups)
 
 
 class MLPDecoder(Decoder):

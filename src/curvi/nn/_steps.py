@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from torch import nn
 
 from curvi.nn._dropout import Dropout
+from curvi.nn._row_steps import RowSteps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,15 +82,15 @@ class Style(NamedTuple):
     def row_steps(self, width: int, dropout_rate: float = 0.0) -> nn.Sequential:
         """Normalisation, activation and dropout of rows ``(n, width)``."""
         norm = choose(NORMALIZATIONS, "normalization", self.normalization).rows(width, self.momentum)
-        return self._steps(norm, dropout_rate)
+        return RowSteps(*self._steps(norm, dropout_rate))
 
     def map_steps(self, channels: int) -> nn.Sequential:
         """Normalisation and activation of maps ``(n, channels, height, width)``."""
         norm = choose(NORMALIZATIONS, "normalization", self.normalization).maps(channels, self.momentum)
-        return self._steps(norm, 0.0)
+        return nn.Sequential(*self._steps(norm, 0.0))
 
-    def _steps(self, norm: nn.Module | None, dropout_rate: float) -> nn.Sequential:
+    def _steps(self, norm: nn.Module | None, dropout_rate: float) -> list[nn.Module]:
         steps = [norm, self.act()] if self.norm_first else [self.act(), norm]
         if dropout_rate > 0:
             steps.append(Dropout(dropout_rate))
-        return nn.Sequential(*(step for step in steps if step is not None))
+        return [step for step in steps if step is not None]

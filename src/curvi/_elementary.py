@@ -66,8 +66,8 @@ def _larger(typing_context: Any, a: Any, b: Any) -> Any:
 
 
 @njit(fastmath=_IN_ORDER, error_model="numpy")
-def exp(x: Any) -> Any:
-    """The exponential of a float32 that is not positive."""
+def _scaled(x: Any) -> Any:
+    """``a`` and a power of two ``b`` with ``exp(x) = b (1 + a)``, for a float32 that is not positive."""
     x = max(x, _SMALLEST_EXPONENT)
     k = (x * _LOG2E + _ROUND) - _ROUND
     r = (x - k * _LN2) - k * _LN2_REST
@@ -78,8 +78,21 @@ def exp(x: Any) -> Any:
     p = p * r + np.float32(1 / 6)
     p = p * r + _HALF
     p = p * r + ONE
-    p = p * r + ONE
-    return p * _from_bits((np.int32(k) + np.int32(127)) << np.int32(23))
+    return p * r, _from_bits((np.int32(k) + np.int32(127)) << np.int32(23))
+
+
+@njit(fastmath=_IN_ORDER, error_model="numpy")
+def exp(x: Any) -> Any:
+    """The exponential of a float32 that is not positive."""
+    a, b = _scaled(x)
+    return (a + ONE) * b
+
+
+@njit(fastmath=_IN_ORDER, error_model="numpy")
+def expm1(x: Any) -> Any:
+    """``exp(x) - 1`` of a float32 that is not positive, also close to 0."""
+    a, b = _scaled(x)
+    return b * a + (b - ONE)
 
 
 @njit(fastmath=SUMS, error_model="numpy")
