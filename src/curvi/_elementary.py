@@ -18,7 +18,7 @@ SUMS = {"contract", "nsz", "nnan", "ninf", "reassoc"}
 # What was written with care for the rounding of each step stays in its order.
 _IN_ORDER = {"contract", "nsz", "nnan", "ninf"}
 
-ONE = np.float32(1)
+ZERO, ONE = np.float32(0), np.float32(1)
 _TWO = np.float32(2)
 _HALF = np.float32(0.5)
 # The logarithm of 2 in two parts, the first of few digits.

@@ -28,6 +28,31 @@ def test_stays_in_range(name, log_value):
     assert ((value >= 0.999e-7) & (value <= 1.001e7)).all()
 
 
+@pytest.mark.parametrize("name", ["gene", "gene-cell"])
+@pytest.mark.parametrize("shape", [(5,), (0,), (3, 7000)])
+def test_values_and_slopes_are_those_of_more_digits(name, shape):
+    torch.manual_seed(0)
+    numbers = 8 * torch.randn(shape)
+    numbers.view(-1)[:4] = torch.tensor([torch.inf, -torch.inf, 0.0, 20.0])[: numbers.numel()]
+    made = []
+    for dtype in (torch.float32, torch.float64):
+        dispersion = Dispersion.named(name)(shape[-1])
+        given = numbers.to(dtype).requires_grad_()
+        if name == "gene":
+            dispersion.log_value = torch.nn.Parameter(given.detach())
+            given = dispersion.log_value
+        value = dispersion([given] * dispersion.n_params)
+        (slope,) = torch.autograd.grad((value * torch.arange(shape[-1])).sum(), given)
+        made.append((value, slope))
+    for single, double in zip(*made, strict=True):
+        torch.testing.assert_close(single.double(), double, rtol=1e-6, atol=1e-12)
+
+
+def test_what_is_no_number_stays_none():
+    value = Dispersion.named("gene-cell")(3)([torch.tensor([[1.0, torch.nan, 0.0]])])
+    assert value.isnan().tolist() == [[False, True, False]]
+
+
 def test_jitter_spreads_the_first_values():
     torch.manual_seed(0)
     log_value = Dispersion.named("gene")(20_000, start=2.0, jitter=1.0)([]).log()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from curvi._elementary import ONE, ZERO, exp
 from curvi._named import Named
+from curvi._recording import Function
+from curvi._threads import arrays, claim, row_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +23,53 @@ if TYPE_CHECKING:
 _LOG_RANGE = (log(1e-7), log(1e7))
 
 
+_LIMITS = torch.tensor(_LOG_RANGE)
+
+_take = arrays(*["float32 1"] * 4)
+
+
+@row_loop(chunk=8192)
+def _fill(table: Any) -> None:
+    """Exponentials of numbers within limits, and their slopes; the tensors: numbers, limits; take both."""
+    numbers, limits, values, slopes = _take(table)
+    low, high = limits[0], limits[1]
+    first, stop = claim(table)
+    while first < stop:
+        # Parts that begin at 0 are done many numbers at a time.
+        own, value, slope = numbers[first:stop], values[first:stop], slopes[first:stop]
+        for i in range(len(own)):
+            x = min(max(own[i], low), high)
+            e = exp(-abs(x))
+            e = e if x <= 0 else ONE / e
+            value[i] = e if own[i] == own[i] else own[i]
+            slope[i] = e if x == own[i] else ZERO
+        first, stop = claim(table)
+
+
+class _Positive(Function):
+    """Exponentials of numbers within limits, in one compiled pass."""
+
+    @staticmethod
+    def forward(ctx: Any, log_value: Tensor) -> Tensor:
+        """Of a float32 tensor of any shape, in memory."""
+        log_value = log_value.contiguous()
+        value, slope = torch.empty_like(log_value), torch.empty_like(log_value)
+        _fill(log_value.numel(), log_value.view(-1), _LIMITS, value.view(-1), slope.view(-1))
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """The gradient, 0 beyond the limits."""
+        (slope,) = ctx.saved_tensors
+        return grad * slope
+
+
 def _positive(log_value: Tensor) -> Tensor:
+    at_hand = type(log_value) in (Tensor, nn.Parameter) and log_value.is_cpu and log_value.dtype == torch.float32
+    if at_hand and not torch.compiler.is_compiling():
+        return _Positive.apply(log_value)
     return log_value.clamp(*_LOG_RANGE).exp()
 
 
@@ -74,7 +124,7 @@ class FeatureDispersion(Dispersion, name="gene"):
     Examples
     --------
     >>> FeatureDispersion(3, start=2.0)([])
-    tensor([2., 2., 2.], grad_fn=<ExpBackward0>)
+    tensor([2., 2., 2.], grad_fn=<_PositiveBackward>)
     """
 
     n_params = 0

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
 
-from curvi._elementary import exp, expm1
+from curvi._elementary import ZERO, exp, expm1
 from curvi._recording import Function
 from curvi._threads import arrays, claim, row_loop
 
@@ -24,7 +24,6 @@ _ACTIVATIONS: dict[type[nn.Module], bool] = {nn.ReLU: False, nn.ELU: True}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # A thread takes so many columns: fewer are done before another one has begun.
 _COLUMNS = 256
-_ZERO = np.float32(0)
 
 _take_forward = arrays(*["float32 2"] * 3, *["float32 1"] * 4, "float64 3", "float64 1", "int64 1")
 _take_backward = arrays(*["float32 2"] * 4, "float32 1", "float64 3", *["float32 1"] * 2, "float64 1")
@@ -40,7 +39,7 @@ def _activate(is_elu: bool, row: Any, to: Any) -> None:
     else:
         for j in range(len(row)):
             x = row[j]
-            to[j] = _ZERO if x <= 0 else x
+            to[j] = ZERO if x <= 0 else x
 
 
 @njit(error_model="numpy")
@@ -52,7 +51,7 @@ def _times_slope(is_elu: bool, row: Any, values: Any, to: Any) -> None:
             to[j] = values[j] * exp(x) if x <= 0 else values[j]
     else:
         for j in range(len(row)):
-            to[j] = _ZERO if row[j] <= 0 else values[j]
+            to[j] = ZERO if row[j] <= 0 else values[j]
 
 
 @njit(error_model="numpy")
