@@ -133,6 +133,13 @@ CASES: dict[str, tuple[Callable[[AnnData], AnnData], dict[str, Any], dict[str, A
     "torus": (_dense, {**SMALL, "latent": [("vmf", 1)] * 2}, {}),
     "product": (_dense, {**SMALL, "latent": [("vmf", 2), ("lorentz", 2), ("normal", 3)], "thinning_weight": 1.0}, {}),
     "zinb": (_dense, {**SMALL, "likelihood": "zinb", "dispersion": "gene-cell"}, LEVELS),
+    "softplus": (_dense, {**SMALL, "likelihood_kwargs": {"mean_activation": "softplus"}}, LEVELS),
+    "zinb, softplus": (_dense, {**SMALL, "likelihood": "zinb", "likelihood_kwargs": {"mean_activation": "softplus"}}, {}),
+    "poisson, softplus": (
+        lambda cells: cells,
+        {**SMALL, "likelihood": "poisson", "likelihood_kwargs": {"mean_activation": "softplus"}},
+        {},
+    ),
     "dispersion by level": (lambda cells: cells, {**SMALL, "dispersion": "gene-batch"}, LEVELS),
     "grey": (_grey, {**SMALL, "likelihood": "continuous_bernoulli", "normalization": "layer"}, {}),
     "shrinkage": (_dense, {**SMALL, "level_shrinkage": 2.0, "encode_covariates": True}, LEVELS),
@@ -157,6 +164,14 @@ def test_training_is_the_usual_one_bit_for_bit(name: str, cells: AnnData, both: 
     assert _n_programs(a) == 2, "minibatches of 30 and of 31 cells"
     assert sum(runs) > 8
     assert _n_programs(b) == 0
+
+
+@pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson"])
+def test_weights_in_double_precision_are_recorded_too(likelihood: str, cells: AnnData, both: Any) -> None:
+    a, b = both(cells, {**SMALL, "likelihood": likelihood}, prepare=lambda model: model.module.double())
+    assert _n_programs(a) == 2
+    assert _same_figures(a, b)
+    assert _same_weights(a, b)
 
 
 class _At(Callback):
@@ -415,6 +430,17 @@ def test_two_trainings_in_turn_are_the_usual_ones(
     recorded = one()
     monkeypatch.setattr(LeanEpochLoop, "_recorded", lambda self: None)
     assert _same_weights(recorded, one())
+
+
+def test_recording_can_be_left_out(cells: AnnData, quiet: dict[str, Any], runs: list[int]) -> None:
+    curvi.CurviVAE.setup_anndata(cells)
+    models = []
+    for plan in ({"record_steps": False}, {}):
+        scvi.settings.seed = 0
+        models.append(curvi.CurviVAE(cells, **SMALL))
+        models[-1].train(EPOCHS, batch_size=32, plan_kwargs=plan, **quiet)
+        assert (_n_programs(models[-1]), any(runs)) == ((2, True) if not plan else (0, False))
+    assert _same_weights(*models)
 
 
 def test_short_trainings_record_nothing(

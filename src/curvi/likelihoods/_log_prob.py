@@ -10,7 +10,7 @@ from torch import Size, Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from curvi._recording import Function
+from curvi._recording import Function, recorded_whole
 from curvi.likelihoods._binet import binet, binet_slope
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class _Gathered:
     """The non-zero counts as a list; best on a CPU, where the cost of a function is its number of evaluations."""
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, index: Tensor) -> None:
         flat = x.reshape(-1)
         self.n_entries = flat.numel()
-        self.index = flat.bool().nonzero().squeeze(1)  # in half the time that it takes on floating-point numbers
-        self.x = flat.index_select(0, self.index)
+        self.index = index
+        self.x = flat.index_select(0, index)
         self._wrapped = (self.n_entries, self.index)
 
     def take(self, values: Tensor) -> Tensor:
@@ -72,11 +72,15 @@ class _Everywhere:
         return torch.where(self.mask, values, base)
 
 
-_Spots = _Gathered | _Everywhere
+@recorded_whole
+def _index(x: Tensor) -> Tensor | None:
+    """Where the counts are that are not zero, if a list of them is best."""
+    # In half the time that it takes on floating-point numbers.
+    return x.reshape(-1).bool().nonzero().squeeze(1) if x.is_cpu else None
 
 
-def _nonzeros(x: Tensor) -> _Spots:
-    return _Gathered(x) if x.is_cpu else _Everywhere(x)
+def _spots(x: Tensor, index: Tensor | None) -> _Gathered | _Everywhere:
+    return _Everywhere(x) if index is None else _Gathered(x, index)
 
 
 def _log_ratio(gap: Tensor, low: Tensor) -> Tensor:
@@ -95,9 +99,9 @@ class _NegativeBinomialLogProb(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, mean: Tensor, theta: Tensor, spots: _Spots) -> Tensor:
+    def forward(ctx: Any, mean: Tensor, theta: Tensor, x: Tensor, index: Tensor | None) -> Tensor:
         """``mean (..., n, f)``; the shapes of ``theta`` and counts end its; the value has the shape of ``mean``."""
-        log_zero = (mean / theta).log1p_()
+        log_zero, spots = (mean / theta).log1p_(), _spots(x, index)
         x, mu, t = spots.x, spots.take(mean), spots.take(theta)
         n, gap, low = x + t, x - mu, torch.minimum(x, mu)
         log_total = _log_ratio(gap, t + low)
@@ -110,7 +114,7 @@ class _NegativeBinomialLogProb(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         """Gradients in mean and inverse dispersion; counts have none."""
         mean, theta, log_zero, mu, t, gap, log_total = ctx.saved_tensors
         spots = ctx.spots
@@ -123,17 +127,17 @@ class _NegativeBinomialLogProb(Function):
             grad_theta = spots.put((mean / total).sub_(log_zero), slope).mul_(grad).sum_to_size(theta.shape)
         if ctx.needs_input_grad[0]:
             grad_mean = spots.put(torch.div(-theta, total, out=total), t * pull / mu).mul_(grad)
-        return grad_mean, grad_theta, None
+        return grad_mean, grad_theta, None, None
 
 
 class _PoissonLogProb(Function):
     r"""Saddle-point form: :math:`x - \mu - x \log(x / \mu) - \tfrac12\log 2\pi x - J(x)`, or :math:`-\mu` at 0."""
 
     @staticmethod
-    def forward(ctx: Any, mean: Tensor, spots: _Spots) -> Tensor:
+    def forward(ctx: Any, mean: Tensor, x: Tensor, index: Tensor | None) -> Tensor:
         """``mean (..., n, f)``; the shape of the counts ends its; the value has the shape of ``mean``."""
         ctx.save_for_backward(mean)
-        ctx.spots = spots
+        ctx.spots = spots = _spots(x, index)
         x, mu = spots.x, spots.take(mean)
         gap = x - mu
         value = gap - x * _log_ratio(gap, torch.minimum(x, mu)) - 0.5 * (2.0 * pi * x).log_() - binet(x)
@@ -141,11 +145,11 @@ class _PoissonLogProb(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         """The gradient in the mean; counts have none."""
         (mean,) = ctx.saved_tensors
         mu = ctx.spots.take(mean)
-        return ctx.spots.put(torch.full_like(mean, -1.0), (ctx.spots.x - mu) / mu).mul_(grad), None
+        return ctx.spots.put(torch.full_like(mean, -1.0), (ctx.spots.x - mu) / mu).mul_(grad), None, None
 
 
 class _ZeroInflation(Function):
@@ -155,21 +159,21 @@ class _ZeroInflation(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, log_prob: Tensor, logits: Tensor, spots: _Spots) -> Tensor:
+    def forward(ctx: Any, log_prob: Tensor, logits: Tensor, x: Tensor, index: Tensor | None) -> Tensor:
         """``log_prob`` and ``logits`` in one shape ``(..., n, f)``, which that of the counts ends."""
         ctx.save_for_backward(log_prob, logits)
-        ctx.spots = spots
+        ctx.spots = spots = _spots(x, index)
         remaining = -functional.softplus(logits)
         value = spots.take(log_prob) + spots.take(remaining)
         return spots.put(torch.logaddexp(logits, log_prob).add_(remaining), value)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """Gradients in both; the first is the probability that the count is no extra zero."""
         log_prob, logits = ctx.saved_tensors
         kept = ctx.spots.put((log_prob - logits).sigmoid_(), log_prob.new_ones(1))
-        return kept * grad, (1.0 - kept).sub_(logits.sigmoid()).mul_(grad), None
+        return kept * grad, (1.0 - kept).sub_(logits.sigmoid()).mul_(grad), None, None
 
 
 def _compact(values: Tensor, shape: Size) -> Tensor:
@@ -179,10 +183,14 @@ def _compact(values: Tensor, shape: Size) -> Tensor:
     return values if shape[len(shape) - values.dim() :] == values.shape else values.expand(shape)
 
 
-def _negative_binomial(mean: Tensor, theta: Tensor, x: Tensor, shape: Size) -> tuple[Tensor, _Spots]:
+def _negative_binomial(
+    mean: Tensor, theta: Tensor, x: Tensor, shape: Size
+) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
+    """The log-probability, and the counts with the places of those that are not zero."""
     theta, x = _compact(theta, shape), _compact(x, shape)
-    spots = _nonzeros(x.expand(theta.shape) if x.dim() < theta.dim() else x)
-    return _NegativeBinomialLogProb.apply(mean.expand(shape).contiguous(), theta, spots), spots
+    x = x.expand(theta.shape) if x.dim() < theta.dim() else x
+    counts = x, _index(x)
+    return _NegativeBinomialLogProb.apply(mean.expand(shape).contiguous(), theta, *counts), counts
 
 
 def negative_binomial_log_prob(mean: Tensor, inverse_dispersion: Tensor, x: Tensor) -> Tensor:
@@ -197,11 +205,12 @@ def negative_binomial_log_prob(mean: Tensor, inverse_dispersion: Tensor, x: Tens
 def zero_inflated_log_prob(mean: Tensor, inverse_dispersion: Tensor, zero_logits: Tensor, x: Tensor) -> Tensor:
     """Elementwise log-probability of counts ``x`` under a negative binomial with extra zeros; they are broadcast."""
     shape = torch.broadcast_shapes(mean.shape, inverse_dispersion.shape, zero_logits.shape, x.shape)
-    log_prob, spots = _negative_binomial(mean, inverse_dispersion, x, shape)
-    return _ZeroInflation.apply(log_prob, zero_logits.expand(shape), spots)
+    log_prob, counts = _negative_binomial(mean, inverse_dispersion, x, shape)
+    return _ZeroInflation.apply(log_prob, zero_logits.expand(shape), *counts)
 
 
 def poisson_log_prob(mean: Tensor, x: Tensor) -> Tensor:
     """Elementwise log-probability of counts ``x`` under a Poisson distribution; the two are broadcast."""
     shape = torch.broadcast_shapes(mean.shape, x.shape)
-    return _PoissonLogProb.apply(mean.expand(shape).contiguous(), _nonzeros(_compact(x, shape)))
+    x = _compact(x, shape)
+    return _PoissonLogProb.apply(mean.expand(shape).contiguous(), x, _index(x))

@@ -305,6 +305,7 @@ class TrainingMixin(UnsupervisedTrainingMixin, RegisteredModel):
         """The arguments of the training plan."""
         plan = {"max_kl_weight": float(kl_weight), "lr_schedule": lr_schedule} | dict(plan_kwargs or {})
         taken = [name for name in signature(TrainingPlan).parameters if name not in ("module", "loss_kwargs")]
+        taken.append("record_steps")
         foreign = [name for name in plan if name not in (*taken, "lr_schedule")]
         if foreign:
             raise ValueError(
