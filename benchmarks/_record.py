@@ -19,12 +19,13 @@ PAGES = [HERE.parent / "docs" / "_figures" / f"{name}.py" for name in ("speed", 
 # In this order: the last one reads the figures of others.
 RUNS = {
     "training_step.py": "--cells demo 20000 --threads 1 2 --repeats 5 --epochs 1",
+    "latent_epoch.py": "--threads 1 2 --repeats 7",
     "training_scale.py": "--repeats 1",
     "memory.py": "--cells 20000 1000000 --steps 500",
     "streaming.py": "--cells 20000 80000 1000000 --steps 625",
     "embedding_throughput.py": "--cells 5000 20000 100000 --repeats 3",
     "geodesic_knn.py": "--n 5000 20000 100000 --whole 5000 --scanpy",
-    "image_epoch.py": "--threads 1 2 --repeats 3",
+    "image_epoch.py": "--threads 1 2 --repeats 7",
     "ddp.py": "--latents vMF Gaussian --normalization layer --seeds 2 --epochs 10",
     "cost_model.py": "",
 }

@@ -101,6 +101,22 @@ def steps(rows: list[Row]) -> Parts:
     return {"tables": "\n\n".join(tables)}
 
 
+def spaces(rows: list[Row]) -> Parts:
+    """A row for each latent space, with columns for each number of threads."""
+    by_threads = by("threads", rows)
+    head = ["latent space"]
+    for n_threads in by_threads:
+        threads = f"{n_threads} thread{'s' * (n_threads > 1)}"
+        head += [f"s an epoch, {threads}", f"times the Gaussian, {threads}", "processor"]
+    lines = []
+    for name, of_space in by("latent", rows).items():
+        line = [maths(name)]
+        for row in of_space:
+            line += [f"{row['wall_s']:.3f}", f"{row['times_gaussian']:.2f}", f"{row['times_gaussian_cpu']:.2f}"]
+        lines.append(line)
+    return {"table": table(head, lines), "n": f"{rows[0]['n_cells']:,}", "genes": f"{rows[0]['n_genes']:,}"}
+
+
 def scale(rows: list[Row]) -> Parts:
     """Epochs against the number of cells."""
     lines, sentences = [], []
@@ -261,6 +277,7 @@ def worked_out(found: Row) -> Parts:
 # By the name of the file of figures.
 SECTIONS: dict[str, Callable[[Any], Parts]] = {
     "training_step": steps,
+    "latent_epoch": spaces,
     "training_scale": scale,
     "memory": memory,
     "streaming": streaming,

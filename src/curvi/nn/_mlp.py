@@ -133,13 +133,13 @@ class MLPEncoder(Encoder):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None) -> Tensor:
-        """Raw codes ``(n, n_params)``."""
-        return self.network(x, levels, continuous)
+    def forward(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_groups: int = 1) -> Tensor:
+        """Raw codes ``(n, n_params)``; in training, each of ``n_groups`` groups of cells is normalised by itself."""
+        return self.network(x, levels, continuous, n_groups)
 
     def encode_apart(self, x: Tensor, levels: Tensor, continuous: Tensor | None = None, n_groups: int = 1) -> Tensor:
         """Raw codes ``(n, n_params)`` of groups of cells; only their normalisation is apart."""
-        return self.network(x, levels, continuous, n_groups)
+        return self(x, levels, continuous, n_groups)
 
 
 class MLPDecoder(Decoder):
