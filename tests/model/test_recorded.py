@@ -122,6 +122,7 @@ def both(
     return make
 
 
+SOFTPLUS = {"likelihood_kwargs": {"mean_activation": "softplus"}}
 CASES: dict[str, tuple[Callable[[AnnData], AnnData], dict[str, Any], dict[str, Any]]] = {
     "normal": (_dense, {**SMALL, "latent": "normal"}, {}),
     "delta": (_real, {**SMALL, "latent": "delta", "likelihood": "student_t"}, {}),
@@ -133,13 +134,9 @@ CASES: dict[str, tuple[Callable[[AnnData], AnnData], dict[str, Any], dict[str, A
     "torus": (_dense, {**SMALL, "latent": [("vmf", 1)] * 2}, {}),
     "product": (_dense, {**SMALL, "latent": [("vmf", 2), ("lorentz", 2), ("normal", 3)], "thinning_weight": 1.0}, {}),
     "zinb": (_dense, {**SMALL, "likelihood": "zinb", "dispersion": "gene-cell"}, LEVELS),
-    "softplus": (_dense, {**SMALL, "likelihood_kwargs": {"mean_activation": "softplus"}}, LEVELS),
-    "zinb, softplus": (_dense, {**SMALL, "likelihood": "zinb", "likelihood_kwargs": {"mean_activation": "softplus"}}, {}),
-    "poisson, softplus": (
-        lambda cells: cells,
-        {**SMALL, "likelihood": "poisson", "likelihood_kwargs": {"mean_activation": "softplus"}},
-        {},
-    ),
+    "softplus": (_dense, {**SMALL, **SOFTPLUS}, LEVELS),
+    "zinb, softplus": (_dense, {**SMALL, **SOFTPLUS, "likelihood": "zinb"}, {}),
+    "poisson, softplus": (lambda cells: cells, {**SMALL, **SOFTPLUS, "likelihood": "poisson"}, {}),
     "dispersion by level": (lambda cells: cells, {**SMALL, "dispersion": "gene-batch"}, LEVELS),
     "grey": (_grey, {**SMALL, "likelihood": "continuous_bernoulli", "normalization": "layer"}, {}),
     "shrinkage": (_dense, {**SMALL, "level_shrinkage": 2.0, "encode_covariates": True}, LEVELS),
