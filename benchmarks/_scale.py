@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
+import torch
 from lightning.pytorch import Callback
 from scipy.sparse import csr_matrix
+
+Row = dict[str, Any]
 
 N_GENES, DENSITY, BATCH = 2000, 0.08, 128
 CHUNK = 20_000
@@ -88,6 +93,24 @@ def fresh(script: str, *arguments: object) -> Any:
     command = [sys.executable, script, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def add_thread_options(parser: argparse.ArgumentParser) -> None:
+    """The option ``--threads``, and the one by which :func:`by_threads` asks a script for its rows."""
+    parser.add_argument("--threads", nargs="+", type=int, help="by default as many as torch takes")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+
+
+def by_threads(
+    script: str, threads: list[int] | None, table: Callable[[list[Row]], None], *arguments: object
+) -> list[Row]:
+    """The rows of a script, in a process of its own for each number of threads; each has its table printed."""
+    found = []
+    for n_threads in threads or [torch.get_num_threads()]:
+        rows = fresh(script, "--one", "--threads", n_threads, *arguments)
+        table(rows)
+        found += rows
+    return found
 
 
 def print_table(rows: list[dict[str, str]]) -> None:

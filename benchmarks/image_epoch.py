@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _scale import BATCH, EpochClock, fresh, print_table
+from _scale import BATCH, EpochClock, add_thread_options, by_threads, print_table
 from _setting import QUIET, add_json_option, be_quiet, machine, write_results
 from anndata import AnnData
 from torch import Tensor, nn
@@ -154,24 +154,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000)
-    parser.add_argument("--threads", nargs="+", type=int, help="by default as many as torch takes")
+    add_thread_options(parser)
     add_json_option(parser, __file__)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     be_quiet()
-    threads = options.threads or [torch.get_num_threads()]
     if options.one:
-        torch.set_num_threads(threads[0])
+        torch.set_num_threads(*options.threads)
         print(json.dumps(measure(options.images, options.repeats)))
         return
     print(machine())
-    figures: list[dict[str, Any]] = []
-    for n_threads in threads:
-        same = ["--images", options.images, "--repeats", options.repeats, "--threads", n_threads]
-        rows = fresh(__file__, "--one", *same)
-        table(rows)
-        figures += rows
-    write_results(options.json, figures)
+    same = ["--images", options.images, "--repeats", options.repeats]
+    write_results(options.json, by_threads(__file__, options.threads, table, *same))
 
 
 if __name__ == "__main__":

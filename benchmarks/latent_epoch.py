@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scvi
 import torch
-from _scale import BATCH, EpochClock, fresh
+from _scale import BATCH, EpochClock, add_thread_options, by_threads
 from _setting import QUIET, add_json_option, be_quiet, machine, write_results
 from training_step import DEMO, chosen
 
@@ -78,24 +78,17 @@ def table(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", nargs="+", type=int, help="by default as many as torch takes")
+    add_thread_options(parser)
     add_json_option(parser, __file__)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     be_quiet()
     scvi.settings.seed = 0
-    threads = options.threads or [torch.get_num_threads()]
     if options.one:
-        torch.set_num_threads(threads[0])
+        torch.set_num_threads(*options.threads)
         print(json.dumps(measure(options.repeats)))
         return
     print(machine())
-    figures: list[dict[str, Any]] = []
-    for n_threads in threads:
-        rows = fresh(__file__, "--one", "--threads", n_threads, "--repeats", options.repeats)
-        table(rows)
-        figures += rows
-    write_results(options.json, figures)
+    write_results(options.json, by_threads(__file__, options.threads, table, "--repeats", options.repeats))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import numpy as np
 import scvi
 import torch
 from _plain import plain_seconds
-from _scale import BATCH, EpochClock, cells, fresh
+from _scale import BATCH, EpochClock, add_thread_options, by_threads, cells
 from _setting import QUIET, add_json_option, be_quiet, machine, real, write_results
 
 import curvi
@@ -157,26 +157,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--cells", nargs="+", default=[DEMO], help="the demo set or numbers of synthetic cells")
-    parser.add_argument("--threads", nargs="+", type=int, help="by default as many as torch takes")
+    add_thread_options(parser)
     add_json_option(parser, __file__)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     be_quiet()
     scvi.settings.seed = 0
-    threads = options.threads or [torch.get_num_threads()]
     if options.one:
-        torch.set_num_threads(threads[0])
-        print(json.dumps(measure(options.cells[0], options.repeats, options.epochs)))
+        torch.set_num_threads(*options.threads)
+        print(json.dumps(measure(*options.cells, options.repeats, options.epochs)))
         return
     print(machine())
     figures: list[dict[str, Any]] = []
     for name in options.cells:
-        for n_threads in threads:
-            same = ["--cells", name, "--threads", n_threads, "--repeats", options.repeats, "--epochs", options.epochs]
-            rows = fresh(__file__, "--one", *same)
-            table(rows)
-            figures += rows
-            write_results(options.json, figures)
+        same = ["--cells", name, "--repeats", options.repeats, "--epochs", options.epochs]
+        figures += by_threads(__file__, options.threads, table, *same)
+        write_results(options.json, figures)
 
 
 if __name__ == "__main__":
