@@ -60,6 +60,13 @@ def test_groups_of_rows(counts, n_groups):
             torch.testing.assert_close(dense(got), true)
 
 
+@pytest.mark.parametrize("n_groups", [0, 5])
+def test_groups_of_different_sizes_are_refused(counts, n_groups):
+    for x in (counts, compressed_counts(counts)):
+        with pytest.raises(ValueError, match=f"`n_groups` is {n_groups}, but 12 rows are not so many groups"):
+            unstacked(x, n_groups)
+
+
 def test_sums_and_other_values(counts):
     x = compressed_counts(counts)
     torch.testing.assert_close(row_sums(x), counts.sum(1, keepdim=True))

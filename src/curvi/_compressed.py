@@ -66,12 +66,25 @@ def stacked(upper: Tensor, lower: Tensor) -> Tensor:
     return compressed(starts, columns, values, upper.shape[1])
 
 
+def group_size(n_rows: int, n_groups: int) -> int:
+    """How many rows each of ``n_groups`` groups has.
+
+    Raises
+    ------
+    ValueError
+        If they cannot have as many each.
+    """
+    if n_groups < 1 or n_rows % n_groups:
+        raise ValueError(f"`n_groups` is {n_groups}, but {n_rows} rows are not so many groups of as many rows each.")
+    return n_rows // n_groups
+
+
 def unstacked(x: Tensor, n_groups: int) -> tuple[Tensor, ...]:
     """Rows, dense or compressed, in groups of as many each that stood below each other."""
+    n = group_size(len(x), n_groups)
     if not is_compressed(x):
         return x.chunk(n_groups)
     starts, columns, values = parts_of(x)
-    n = len(x) // n_groups
     groups = []
     for k in range(n_groups):
         begin, end = int(starts[k * n]), int(starts[(k + 1) * n])

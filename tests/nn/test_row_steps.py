@@ -76,8 +76,8 @@ def test_groups_that_torch_takes_are_the_same():
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
-def test_gradients_pass_the_check(norm_first, monkeypatch):
-    # Single precision is too coarse for differences; of what is computed in it, the slope along a direction is not.
+def test_the_gradient_is_the_slope_along_a_direction(norm_first):
+    # In single precision the difference of two sums has digits enough, those of single numbers have not.
     ours, _ = both(6, "elu", norm_first)
     x, weight, direction = torch.randn(40, 6), torch.randn(40, 6), torch.randn(40, 6)
     _, in_x, *_ = passes(ours, x, weight)
@@ -154,7 +154,25 @@ def test_whatever_is_unusual_is_left_to_torch(change, monkeypatch):
     assert torch.equal(ours(x), theirs(x))
 
 
-def test_one_row_has_the_error_of_torch():
+@pytest.mark.parametrize("n_groups", [1, 3])
+def test_one_row_has_the_error_of_torch(n_groups):
     ours, _ = both(4)
     with pytest.raises(ValueError, match="more than 1 value per channel"):
-        ours(torch.randn(1, 4))
+        ours(torch.randn(n_groups, 4), n_groups)
+
+
+def test_groups_of_different_sizes_are_refused():
+    ours, _ = both(4)
+    with pytest.raises(ValueError, match="`n_groups` is 2, but 7 rows"):
+        ours(torch.randn(7, 4), 2)
+
+
+def test_threads_share_the_columns():
+    x, weight = torch.randn(30, 700), torch.randn(30, 700)
+    before, made = torch.get_num_threads(), []
+    for n_threads in (1, 3):
+        torch.set_num_threads(n_threads)
+        made.append(passes(both(700)[0], x, weight, 2))
+    torch.set_num_threads(before)
+    for one, several in zip(*made, strict=True):
+        assert torch.equal(one, several)

@@ -50,6 +50,23 @@ class Encoder(nn.Module, ABC):
             As for a minibatch.
         n_groups
             How many minibatches these are, of as many cells each.
+
+        Returns
+        -------
+        Raw codes, ``(n, n_params)`` for the ``n`` cells of all.
+
+        Raises
+        ------
+        ValueError
+            If the cells are not so many groups of as many each.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from curvi.nn import MLP, MLPEncoder
+        >>> x, levels = torch.randn(6, 20), torch.empty(6, 0, dtype=torch.int64)
+        >>> MLPEncoder(MLP(20, 3, [16])).encode_apart(x, levels, n_groups=2).shape
+        torch.Size([6, 3])
         """
         groups = zip(
             unstacked(x, n_groups),

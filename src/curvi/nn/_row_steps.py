@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
 
+from curvi._compressed import group_size
 from curvi._elementary import ZERO, exp, expm1
 from curvi._recording import Function
 from curvi._threads import arrays, claim, row_loop
@@ -220,8 +221,15 @@ class RowSteps(nn.Sequential):
     """
 
     def forward(self, input: Tensor, n_groups: int = 1) -> Tensor:
-        """Rows ``(n, width)`` of the same width; each of ``n_groups`` groups of them, as many rows each, by itself."""
-        numbers = self._numbers() if self._is_at_hand(input, n_groups) else None
+        """Rows ``(n, width)`` of the same width; each of ``n_groups`` groups of them, as many rows each, by itself.
+
+        Raises
+        ------
+        ValueError
+            If they are not groups of as many rows each, or one row a group, which has no deviation.
+        """
+        n = group_size(len(input), n_groups)
+        numbers = self._numbers() if n > 1 and self._is_at_hand(input) else None
         if numbers is None:
             if n_groups == 1:
                 return super().forward(input)
@@ -233,10 +241,10 @@ class RowSteps(nn.Sequential):
             made = step(made)
         return made
 
-    def _is_at_hand(self, input: Tensor, n_groups: int) -> bool:
-        """Whether the compiled passes take rows like these; of single ones torch says that they have no deviation."""
+    def _is_at_hand(self, input: Tensor) -> bool:
+        """Whether the compiled passes take rows like these."""
         plain = type(input) is Tensor and input.is_cpu and input.dtype == torch.float32 and input.ndim == 2
-        return plain and self.training and len(input) >= 2 * n_groups and not torch.compiler.is_compiling()
+        return plain and self.training and not torch.compiler.is_compiling()
 
     def _numbers(self) -> tuple[float, ...] | None:
         """What the compiled passes want to know of the first two steps; None where these are others."""
